@@ -1,0 +1,195 @@
+"""``python -m vdsrlib``: train, evaluate, resolve, features, doctor. Thin: the work is in the library."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from vdsrlib import checkpoint, training
+from vdsrlib.environment import choose_device, device_name, doctor, versions
+from vdsrlib.evaluation import check_fit, evaluate
+from vdsrlib.features import activations, mosaic
+from vdsrlib.files import InputError
+from vdsrlib.images import check_name, list_images, read_image, save_image
+from vdsrlib.parameters import parse_scale, parse_scales
+from vdsrlib.protocol import PROTOCOLS, get_protocol
+from vdsrlib.resolve import degrade_and_resolve, super_resolve
+
+
+class _Parser(argparse.ArgumentParser):
+    """Wrong arguments are one sentence, like every other wrong input."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m vdsrlib", description="Very deep super-resolution (VDSR).")
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+
+    def command(name: str, text: str, *, weights: bool = True) -> argparse.ArgumentParser:
+        new = commands.add_parser(name, help=text, description=text)
+        new.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+        if weights:
+            new.add_argument(
+                "--weights",
+                metavar="FILE",
+                help="safetensors of this project, or the authors' .mat; default: the shipped ones",
+            )
+        return new
+
+    train = command("train", "Train a network; run again, it goes on where it was.", weights=False)
+    train.add_argument("--recipe", default="demo", help=f"{', '.join(training.RECIPES)}")
+    train.add_argument("--data-path", help="folder of images, or of T91 and BSD200")
+    train.add_argument("--ckpt-path", default="runs/train/checkpoints")
+    train.add_argument("--logs-path", default="runs/train/logs")
+    train.add_argument("--validation-set", default="Set5")
+    train.add_argument("--validate-every", type=int, default=500, metavar="STEPS")
+    knobs = train.add_argument_group("changes to the recipe")
+    knobs.add_argument("--scales", type=parse_scales, help="such as 2_3_4")
+    knobs.add_argument("--patch-size", type=int)
+    knobs.add_argument("--batch-size", type=int)
+    knobs.add_argument("--depth", type=int)
+    knobs.add_argument("--width", type=int)
+    knobs.add_argument("--learning-rate", type=float)
+    knobs.add_argument("--decay-steps", type=int, help="0: cosine")
+    knobs.add_argument("--decay-factor", type=float)
+    knobs.add_argument("--steps", type=int)
+    knobs.add_argument("--optimizer", help="sgd or adam")
+    knobs.add_argument("--clip", help="none, element or norm")
+    knobs.add_argument("--theta", type=float)
+    knobs.add_argument("--precision", help="float32 or bfloat16")
+    knobs.add_argument("--seed", type=int)
+    train.set_defaults(run=_train, knobs=[action.dest for action in knobs._group_actions])
+
+    new = command("evaluate", "PSNR and SSIM on a folder of HR images.")
+    new.add_argument("--images", required=True, metavar="DIR")
+    new.add_argument("--scale", required=True, type=parse_scale)
+    new.add_argument("--protocol", choices=PROTOCOLS, help="default: the weights' own")
+    new.add_argument("--json", action="store_true", help="print one JSON object")
+    new.set_defaults(run=_evaluate)
+
+    new = command("resolve", "Enlarge an image.")
+    new.add_argument("input", metavar="IN")
+    new.add_argument("output", metavar="OUT")
+    new.add_argument("--scale", required=True, type=parse_scale)
+    new.add_argument(
+        "--ground-truth",
+        action="store_true",
+        help="IN is HR: degrade it first, and print PSNR and SSIM",
+    )
+    new.set_defaults(run=_resolve)
+
+    new = command("features", "Write the feature maps of every layer (Figure 2 of the replication).")
+    new.add_argument("input", metavar="IMAGE")
+    new.add_argument("output", metavar="OUTDIR")
+    new.add_argument("--scale", required=True, type=parse_scale)
+    new.set_defaults(run=_features)
+
+    new = commands.add_parser("doctor", help="Check versions, device, data and weights.")
+    new.set_defaults(run=_doctor)
+    return parser
+
+
+def _load(arguments: argparse.Namespace) -> checkpoint.Checkpoint:
+    """The checkpoint asked for, its network on the device asked for."""
+    return checkpoint.load(arguments.weights, choose_device(arguments.device))
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    changes = {name: getattr(arguments, name) for name in arguments.knobs}
+    run = training.train(
+        training.get_recipe(arguments.recipe, **changes),
+        arguments.ckpt_path,
+        arguments.logs_path,
+        data_path=arguments.data_path,
+        validation_set=arguments.validation_set,
+        validate_every=arguments.validate_every,
+        device=arguments.device,
+    )
+    print(f"Weights: {run.weights}")
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    paths = list_images(arguments.images)
+    loaded = _load(arguments)
+    protocol = get_protocol(arguments.protocol or loaded.protocol)
+    check_fit(loaded.model, protocol)
+    with tqdm(total=len(paths), disable=not sys.stderr.isatty()) as bar:
+        result = evaluate(loaded.model, protocol, paths, arguments.scale, lambda _: bar.update())
+    if arguments.json:
+        record = {
+            "data": arguments.images,
+            "scale": arguments.scale,
+            "protocol": protocol.name,
+            "weights": loaded.record(),
+            "device": device_name(choose_device(arguments.device)),
+            "versions": versions(),
+            **result,
+        }
+        print(json.dumps(record))
+        return 0
+    print(f"{protocol.name} protocol, x{arguments.scale:g}, {loaded.summary()}")
+    print(f"{'':20}{'interpolation':>20}{'model':>20}")
+    for row in [*result["images"], {"name": "mean", **result["mean"]}]:
+        cells = [f"{row[m]['psnr']:.2f} / {row[m]['ssim']:.4f}" for m in ("interpolation", "model")]
+        print(f"{row['name']:20}{cells[0]:>20}{cells[1]:>20}")
+    return 0
+
+
+def _resolve(arguments: argparse.Namespace) -> int:
+    check_name(arguments.output)
+    image = read_image(arguments.input)
+    loaded = _load(arguments)
+    protocol = get_protocol(loaded.protocol)
+    function = degrade_and_resolve if arguments.ground_truth else super_resolve
+    resolved = function(loaded.model, image, arguments.scale, protocol)
+    save_image(arguments.output, resolved.sr)
+    if resolved.interpolation and resolved.model:
+        for name, score in (("interpolation", resolved.interpolation), ("model", resolved.model)):
+            print(f"{name}: PSNR {score.psnr:.4f} dB, SSIM {score.ssim:.4f}")
+    print(f"{arguments.output}: {resolved.sr.shape[1]} x {resolved.sr.shape[0]} pixels")
+    return 0
+
+
+def _features(arguments: argparse.Namespace) -> int:
+    image = read_image(arguments.input)
+    loaded = _load(arguments)
+    protocol = get_protocol(loaded.protocol)
+    resolved = degrade_and_resolve(loaded.model, image, arguments.scale, protocol)
+    folder = Path(arguments.output)
+    save_image(folder / "lr.png", resolved.lr)
+    save_image(folder / "sr.png", resolved.sr)
+    _, ilr = protocol.degrade(protocol.ground_truth(image, arguments.scale), arguments.scale)
+    names = []
+    for layer in activations(loaded.model, ilr, protocol):
+        save_image(folder / f"{layer.name}.png", mosaic(layer.maps))
+        names.append(layer.name)
+    print(f"{folder}: lr, sr and {len(names)} layers")
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    report = doctor()
+    for passed, sentence in report:
+        print(f"{'OK  ' if passed else 'FAIL'} {sentence}")
+    return 0 if all(passed for passed, _ in report) else 1
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; returns its exit status: 0, 1 for a failed check, 2 for wrong input."""
+    try:
+        arguments = _parser().parse_args(argv)
+        return arguments.run(arguments)
+    except InputError as error:
+        print(f"vdsrlib: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""From HR to LR, and back up to ILR, the network's input: the two degradations of the study.
+
+Both are separable and linear, so each is one matrix an axis for the way down and one for the way
+up, built once a size and applied to an image, or to a whole batch on a GPU, in the same words.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from vdsrlib.resize import Array, bicubic_matrix, separable, sides
+
+
+def blur_matrix(length: int, sigma: float) -> np.ndarray:
+    """Gaussian blur along one axis, the edge pixel repeated (length x length)."""
+    if sigma == 0:
+        return np.eye(length)
+    return gaussian_filter1d(np.eye(length), sigma, axis=0, mode="nearest")
+
+
+def bilinear_matrix(length: int, out_length: int) -> np.ndarray:
+    """Bilinear resize of one axis without antialiasing, the edge pixel repeated.
+
+    The same as ``skimage.transform.resize(order=1, mode="edge", anti_aliasing=False)``.
+    """
+    centre = (np.arange(out_length) + 0.5) * length / out_length - 0.5
+    left = np.floor(centre)
+    matrix = np.zeros((out_length, length))
+    row = np.arange(out_length)
+    for tap, weight in ((left, 1 - (centre - left)), (left + 1, centre - left)):
+        np.add.at(matrix, (row, np.clip(tap, 0, length - 1).astype(int)), weight)
+    return matrix
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """A way down and a way up, each a function that makes the matrix of one axis.
+
+    Attributes:
+        name: as in a protocol and in a checkpoint's metadata.
+        down: (HR length, LR length, scale) -> matrix (LR x HR).
+        up: (LR length, HR length) -> matrix (HR x LR).
+    """
+
+    name: str
+    down: Callable[[int, int, float], np.ndarray]
+    up: Callable[[int, int], np.ndarray]
+
+    @lru_cache(maxsize=256)  # noqa: B019  the two degradations live as long as the program
+    def matrices(self, length: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
+        """The matrices down and up of an axis with ``length`` pixels; LR has int(length / scale)."""
+        lr_length = max(1, int(length / scale + 1e-9))  # 1e-9: 3.3 / 1.1 is 2.9999…
+        return self.down(length, lr_length, scale), self.up(lr_length, length)
+
+    def __call__(self, hr: Array, scale: float) -> tuple[Array, Array]:
+        """HR (NumPy H x W [x C], or torch ... x H x W; floating) to (LR, ILR); ILR is HR's size."""
+        height, width = sides(hr)
+        down_rows, up_rows = self.matrices(height, scale)
+        down_cols, up_cols = self.matrices(width, scale)
+        lr = separable(hr, down_rows, down_cols)
+        return lr, separable(lr, up_rows, up_cols)
+
+
+BICUBIC = Degradation(
+    "bicubic",
+    down=lambda hr, lr, scale: bicubic_matrix(hr, lr, lr / hr),
+    up=lambda lr, hr: bicubic_matrix(lr, hr, hr / lr),
+)
+"""MATLAB's bicubic down (antialiased) and up: the paper's degradation."""
+
+BLUR_BILINEAR = Degradation(
+    "blur_bilinear",
+    down=lambda hr, lr, scale: bilinear_matrix(hr, lr) @ blur_matrix(hr, max(0.0, (scale - 1.0) / 2.0)),
+    up=bilinear_matrix,
+)
+"""Gaussian blur of sigma (scale - 1) / 2, then bilinear: what the 2018 replication calls bicubic."""
+
+DEGRADATIONS = {d.name: d for d in (BICUBIC, BLUR_BILINEAR)}

@@ -1,0 +1,106 @@
+"""The machine: which device, which versions, where the data is, and whether all of it works."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from vdsrlib.files import InputError
+
+PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "pillow", "safetensors")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device to compute on: CUDA, then Apple's MPS, then the CPU; or the one named.
+
+    ``"auto"`` can be forced from outside with the variable VDSR_DEVICE.
+
+    Raises:
+        InputError: the name is unknown, or this machine has no such device.
+    """
+    if name == "auto":
+        name = os.environ.get("VDSR_DEVICE", "auto")
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    kind = name.split(":")[0]
+    if kind not in available:
+        raise InputError(f"Unknown device {name!r}; write auto, cpu, cuda, cuda:1 or mps.")
+    if not available[kind]:
+        raise InputError(f"This machine has no {kind} device; write cpu or auto.")
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"Unknown device {name!r}; write auto, cpu, cuda, cuda:1 or mps.") from error
+
+
+def device_name(device: torch.device) -> str:
+    """The device in words, for tables and records."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that numbers depend on."""
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+
+
+def data_root(data_path: str | Path | None = None) -> Path | None:
+    """The folder of data sets: ``data_path``, else the variable VDSR_DATA, else None.
+
+    Raises:
+        InputError: the folder does not exist.
+    """
+    chosen = data_path or os.environ.get("VDSR_DATA")
+    if not chosen:
+        return None
+    root = Path(chosen).expanduser()
+    if not root.is_dir():
+        source = "data_path" if data_path else "The variable VDSR_DATA"
+        raise InputError(f"{source} names {root}, which is not a folder.")
+    return root
+
+
+def doctor() -> list[tuple[bool, str]]:
+    """Check what the project needs here: (passed, sentence) for each thing, failures included."""
+    from vdsrlib import checkpoint, images  # they import this module
+
+    report: list[tuple[bool, str]] = []
+    for name in (*PACKAGES, "matplotlib", "ipywidgets", "jupyterlab", "papermill"):
+        try:
+            report.append((True, f"{name} {version(name)}"))
+        except PackageNotFoundError:
+            report.append((False, f"{name} is not installed: pip install -e '.[notebooks]'"))
+    try:
+        device = choose_device()
+        torch.ones(8, device=device).sum().item()
+        report.append((True, f"device {device_name(device)}"))
+    except (InputError, RuntimeError) as error:
+        report.append((False, f"device: {error}"))
+    try:
+        root = data_root()
+        if root is None:
+            report.append((True, "data: VDSR_DATA is not set, the bundled photographs are used"))
+        else:
+            for name in (*images.TRAINING_SETS, *images.TEST_SETS):
+                found = (root / name).is_dir()
+                count = len(images.list_images(root / name)) if found else 0
+                report.append((found, f"data {name}: {count} images" if found else f"no {name}"))
+    except InputError as error:
+        report.append((False, f"data: {error}"))
+    try:
+        for path in {checkpoint.DEFAULT, *checkpoint.shipped_weights()}:
+            loaded = checkpoint.load(path)
+            report.append((True, f"weights {path.name}: {loaded.summary()}"))
+    except InputError as error:
+        report.append((False, f"weights: {error}"))
+    return report

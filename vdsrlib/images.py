@@ -1,0 +1,173 @@
+"""Images in and out, luma, and the named image sets.
+
+An image in this project is a NumPy array, height x width (grey) or height x width x 3 (RGB), either
+uint8 in 0..255 or floating point in [0, 1].
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import skimage
+from PIL import Image, ImageOps
+from skimage.color import rgb2ycbcr, ycbcr2rgb
+
+from vdsrlib.environment import data_root
+from vdsrlib.files import InputError, atomic
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
+
+TRAINING_SETS = ("T91", "BSD200")  # the paper's 291 images (section 4.1)
+TEST_SETS = ("Set5", "Set14", "B100", "Urban100")
+
+# scikit-image installs these photographs with itself, so the tutorial needs no data set.
+EMBEDDED_TRAIN = (
+    "brick.png",
+    "camera.png",
+    "coins.png",
+    "grass.png",
+    "gravel.png",
+    "hubble_deep_field.jpg",
+    "ihc.png",
+    "moon.png",
+    "motorcycle_left.png",
+    "rocket.jpg",
+)
+EMBEDDED_TEST = ("astronaut.png", "chelsea.png", "coffee.png")
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Decode an image to uint8, H x W (grey) or H x W x 3.
+
+    EXIF orientation is applied, palettes are expanded, transparency is dropped, 16-bit samples are
+    reduced to 8 and CMYK becomes RGB.
+
+    Raises:
+        InputError: the file is missing or is not an image that Pillow can decode whole.
+    """
+    try:
+        with Image.open(path) as file:
+            picture = ImageOps.exif_transpose(file)
+            if picture.mode.startswith("I;16"):
+                wide = np.asarray(picture).astype(np.float64)
+                return np.rint(wide / 257.0).astype(np.uint8)
+            if picture.mode not in ("L", "RGB"):
+                grey = picture.mode in ("1", "LA", "I", "F")
+                if picture.mode in ("I", "F"):
+                    raise InputError(f"{path} has {picture.mode} (32-bit) samples; save it as 8- or 16-bit.")
+                picture = picture.convert("L" if grey else "RGB")
+            return np.asarray(picture)
+    except FileNotFoundError as error:
+        raise InputError(f"There is no image {path}.") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{path} is a folder; give the name of one image in it.") from error
+    except InputError:
+        raise
+    except Exception as error:  # decoders raise SyntaxError, struct.error, EOFError and more
+        raise InputError(f"{path} cannot be read as an image ({error}).") from error
+
+
+def check_name(path: str | Path) -> None:
+    """Raise InputError where no image can be written under this name; ask before a long computation."""
+    if Path(path).suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path}: the name must end in one of {', '.join(sorted(SUFFIXES))}.")
+
+
+def save_image(path: str | Path, image: np.ndarray) -> None:
+    """Write a uint8 or [0, 1] float image, atomically; the suffix chooses the format.
+
+    Raises:
+        InputError: the suffix is unknown or the place cannot be written.
+    """
+    check_name(path)
+    options: dict[str, Any] = (
+        {"quality": 95} if Path(path).suffix.lower() in (".jpg", ".jpeg", ".webp") else {}
+    )
+    with atomic(path) as temporary:
+        Image.fromarray(to_uint8(image)).save(temporary, **options)
+
+
+def to_float(image: np.ndarray) -> np.ndarray:
+    """uint8 0..255 to float64 [0, 1]; a float image is returned as float64."""
+    return image / 255.0 if image.dtype == np.uint8 else np.asarray(image, dtype=np.float64)
+
+
+def to_uint8(image: np.ndarray) -> np.ndarray:
+    """Clip a [0, 1] float image and round it to 0..255, halves up as MATLAB does."""
+    if image.dtype == np.uint8:
+        return image
+    return np.floor(np.clip(image, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+
+
+def as_rgb(image: np.ndarray) -> np.ndarray:
+    """H x W to H x W x 3 with equal channels; RGB unchanged."""
+    return np.stack([image] * 3, axis=-1) if image.ndim == 2 else image
+
+
+def luma(image: np.ndarray) -> np.ndarray:
+    """Luma of a uint8 image: Y of BT.601 studio-range YCbCr, rounded to uint8 (16..235).
+
+    A grey image is its own luma, as in the framework that the paper's tables were made with.
+    """
+    if image.ndim == 2:
+        return image
+    return np.floor(rgb2ycbcr(image)[..., 0] + 0.5).astype(np.uint8)
+
+
+def split_luma(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 RGB to unrounded float64 luma (H x W) and chroma (H x W x 2), both / 255."""
+    ycbcr = rgb2ycbcr(image) / 255.0
+    return ycbcr[..., 0], ycbcr[..., 1:]
+
+
+def merge_luma(y: np.ndarray, chroma: np.ndarray) -> np.ndarray:
+    """Inverse of ``split_luma``: [0, 1] float RGB, clipped."""
+    return np.clip(ycbcr2rgb(np.concatenate([y[..., None], chroma], axis=-1) * 255.0), 0.0, 1.0)
+
+
+def list_images(folder: str | Path) -> list[Path]:
+    """The images of a folder, by name.
+
+    Raises:
+        InputError: there is no such folder, or no image in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}.")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise InputError(f"There is no image in {folder} (looked for {', '.join(sorted(SUFFIXES))}).")
+    return paths
+
+
+def embedded(names: Sequence[str]) -> list[Path]:
+    """Paths of the bundled photographs of those names."""
+    return [Path(skimage.__file__).parent / "data" / name for name in names]
+
+
+def training_images(data_path: str | Path | None = None) -> tuple[str, list[Path]]:
+    """Name and paths of the training set.
+
+    ``data_path`` (default: the variable VDSR_DATA) is either a folder of images or a folder that
+    holds T91 and BSD200; without either, the bundled photographs are used.
+    """
+    root = data_root(data_path)
+    if root is None:
+        return "scikit-image photographs (training)", embedded(EMBEDDED_TRAIN)
+    sets = [name for name in TRAINING_SETS if (root / name).is_dir()]
+    if sets:
+        return "+".join(sets), [path for name in sets for path in list_images(root / name)]
+    return root.name, list_images(root)
+
+
+def benchmark_images(name: str = "Set5", data_path: str | Path | None = None) -> tuple[str, list[Path]]:
+    """Name and paths of the benchmark ``name`` under ``data_path`` (default: VDSR_DATA).
+
+    Without a data folder, or where it holds no such set, the bundled test photographs are used.
+    The name that comes back says which: print it.
+    """
+    root = data_root(data_path)
+    if root is None or not (root / name).is_dir():
+        return "scikit-image photographs (test)", embedded(EMBEDDED_TEST)
+    return name, list_images(root / name)

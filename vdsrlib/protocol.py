@@ -1,0 +1,154 @@
+"""A protocol: everything that turns a model and an HR image into a score.
+
+Two are defined as data, ``PAPER`` and ``SEED``; any mixture is ``dataclasses.replace`` of one of
+them, which is how the gap between published numbers is taken apart.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from vdsrlib.degradation import DEGRADATIONS
+from vdsrlib.files import InputError
+from vdsrlib.images import as_rgb, luma, to_float, to_uint8
+from vdsrlib.resize import Array
+
+
+class Score(NamedTuple):
+    """PSNR in dB (infinite for equal images) and SSIM in [-1, 1]."""
+
+    psnr: float
+    ssim: float
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The rules of one published table.
+
+    Attributes:
+        name: "paper", "seed", or yours.
+        colour: "luma" (1 channel) or "rgb" (3).
+        degradation: a name of ``degradation.DEGRADATIONS``.
+        crop: cut HR to a multiple of the scale first.
+        quantise: score images clipped and rounded to uint8 (else: floats as they are).
+        border: leave ceil(scale) pixels on each side out of the score.
+        input_range: the network's input and output, and the images scored, live in this range.
+    """
+
+    name: str
+    colour: str
+    degradation: str
+    crop: bool
+    quantise: bool
+    border: bool
+    input_range: tuple[float, float]
+
+    @property
+    def channels(self) -> int:
+        """1 for luma, 3 for RGB."""
+        return 1 if self.colour == "luma" else 3
+
+    def ground_truth(self, image: np.ndarray, scale: float) -> np.ndarray:
+        """uint8 image (grey or RGB) to HR: float64 in [0, 1], H x W (luma) or H x W x 3.
+
+        Raises:
+            InputError: the image is too small to be scored at this scale.
+        """
+        hr = to_float(luma(image) if self.colour == "luma" else as_rgb(image))
+        height, width = (crop_length(side, scale) if self.crop else side for side in hr.shape[:2])
+        border = 2 * math.ceil(scale) if self.border else 0
+        if min(height, width) - border < 11:  # the window of SSIM
+            raise InputError(
+                f"An image of {hr.shape[1]}x{hr.shape[0]} pixels is too small to be scored at "
+                f"scale {scale:g}."
+            )
+        return hr[:height, :width]
+
+    def degrade(self, hr: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+        """HR to (LR, ILR), float64 about [0, 1], neither rounded nor clipped."""
+        return DEGRADATIONS[self.degradation](hr, scale)
+
+    def score(self, image: np.ndarray, hr: np.ndarray, scale: float) -> Score:
+        """Compare an image (ILR or SR, about [0, 1]) with HR under this protocol's rules.
+
+        PSNR and SSIM are scikit-image's; SSIM is Wang's, an 11 x 11 Gaussian of sigma 1.5, a channel
+        at a time. SSIM is no function of differences alone: on [-1, 1], where the 2018 replication
+        measured it, the same two images score up to 0.03 lower than on [0, 1].
+        """
+        if self.quantise:
+            image = to_uint8(image) / 255.0
+        image, hr = self.to_network(image), self.to_network(hr)
+        data_range = self.input_range[1] - self.input_range[0]
+        if self.border:
+            inner = slice(math.ceil(scale), -math.ceil(scale))
+            image, hr = image[inner, inner], hr[inner, inner]
+        with np.errstate(divide="ignore"):
+            psnr = peak_signal_noise_ratio(hr, image, data_range=data_range)
+        ssim = structural_similarity(
+            hr,
+            image,
+            data_range=data_range,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            channel_axis=-1 if hr.ndim == 3 else None,
+        )
+        return Score(float(psnr), float(ssim))
+
+    def to_network(self, image: Array) -> Array:
+        """[0, 1] to the network's range."""
+        low, high = self.input_range
+        return image * (high - low) + low
+
+    def from_network(self, image: Array) -> Array:
+        """The network's range to [0, 1]."""
+        low, high = self.input_range
+        return (image - low) / (high - low)
+
+
+def crop_length(length: int, scale: float) -> int:
+    """The longest side <= length that is a multiple of the scale.
+
+    For a real scale, where few lengths are, the side is rounded(scale * LR side), so that LR and HR have the
+    scale between them to within half a pixel.
+    """
+    return round(scale * int(length / scale + 1e-9))
+
+
+PAPER = Protocol(
+    name="paper",
+    colour="luma",
+    degradation="bicubic",
+    crop=True,
+    quantise=True,
+    border=True,
+    input_range=(0.0, 1.0),
+)
+"""arXiv:1511.04587 and the framework its tables were made with: luma, MATLAB bicubic, uint8 SR."""
+
+SEED = Protocol(
+    name="seed",
+    colour="rgb",
+    degradation="blur_bilinear",
+    crop=False,
+    quantise=False,
+    border=False,
+    input_range=(-1.0, 1.0),
+)
+"""The 2018 replication: RGB, blur + bilinear, float scores of the whole image."""
+
+PROTOCOLS = {p.name: p for p in (PAPER, SEED)}
+
+
+def get_protocol(name: str) -> Protocol:
+    """The protocol of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in PROTOCOLS:
+        raise InputError(f"Unknown protocol {name!r}; write {' or '.join(PROTOCOLS)}.")
+    return PROTOCOLS[name]
