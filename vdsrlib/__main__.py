@@ -1,17 +1,17 @@
 """``python -m vdsrlib``: train, evaluate, resolve, features, doctor. Thin: the work is in the library."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
+from tabulate import tabulate
 from tqdm import tqdm
 
 from vdsrlib import checkpoint, training
 from vdsrlib.environment import choose_device, device_name, doctor, versions
 from vdsrlib.evaluation import check_fit, evaluate
 from vdsrlib.features import activations, mosaic
-from vdsrlib.files import InputError
+from vdsrlib.files import InputError, to_json
 from vdsrlib.images import check_name, list_images, read_image, save_image
 from vdsrlib.parameters import parse_scale, parse_scales
 from vdsrlib.protocol import PROTOCOLS, get_protocol
@@ -130,13 +130,15 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             "versions": versions(),
             **result,
         }
-        print(json.dumps(record))
+        print(to_json(record))
         return 0
     print(f"{protocol.name} protocol, x{arguments.scale:g}, {loaded.summary()}")
-    print(f"{'':20}{'interpolation':>20}{'model':>20}")
-    for row in [*result["images"], {"name": "mean", **result["mean"]}]:
-        cells = [f"{row[m]['psnr']:.2f} / {row[m]['ssim']:.4f}" for m in ("interpolation", "model")]
-        print(f"{row['name']:20}{cells[0]:>20}{cells[1]:>20}")
+    methods = ("interpolation", "model")
+    rows = [
+        [row["name"], *(f"{row[m]['psnr']:.2f} / {row[m]['ssim']:.4f}" for m in methods)]
+        for row in [*result["images"], {"name": "mean", **result["mean"]}]
+    ]
+    print(tabulate(rows, ["PSNR (dB) / SSIM", *methods], disable_numparse=True))
     return 0
 
 

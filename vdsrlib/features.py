@@ -58,8 +58,12 @@ def statistics(layer: Layer) -> Statistics:
 
 
 def display_range(maps: np.ndarray) -> float:
-    """The symmetric range to show a layer in: the 99.5th percentile of |activation|, never 0."""
-    return max(float(np.quantile(np.abs(maps), 0.995)), 1e-12)
+    """The symmetric range to show a layer in: the 95th percentile of its non-zero |activation|s.
+
+    A few maps are much brighter than the rest; they may saturate, so that the rest is seen.
+    """
+    magnitudes = np.abs(maps[maps != 0])
+    return float(np.quantile(magnitudes, 0.95)) if magnitudes.size else 1.0
 
 
 def mosaic(maps: np.ndarray, limit: float | None = None) -> np.ndarray:
@@ -96,4 +100,4 @@ def receptive_field_map(model: VDSR, size: int = 61) -> np.ndarray:
     model.residual(ilr)[:, :, size // 2, size // 2].sum().backward()
     assert ilr.grad is not None
     gradient = ilr.grad[0].abs().sum(0).cpu().numpy()
-    return gradient / gradient.max()
+    return gradient / max(gradient.max(), 1e-30)

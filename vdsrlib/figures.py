@@ -3,6 +3,7 @@
 A figure's title or caption states its units and ranges. Nothing here computes a result.
 """
 
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,13 +12,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from vdsrlib.features import Layer, Statistics, display_range, mosaic
 from vdsrlib.resize import cubic
 
 # Okabe and Ito's palette, told apart with every kind of colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-DPI = 90
+DPI = 80
+WIDTH = 10.5  # inches, of a full row
 
 Box = tuple[int, int, int, int]
 
@@ -42,40 +45,36 @@ def image_row(images: Mapping[str, np.ndarray], box: Box | None = None, columns:
 
     Args:
         images: title -> float image in [0, 1], or uint8.
-        box: (top, left, height, width) in pixels of the last image; images of other sizes (LR) are
-            cut at the same relative place.
+        box: (top, left, height, width) in pixels of the largest image; smaller ones (LR) are cut at the
+            same relative place.
         columns: images a row.
     """
     columns = min(columns, len(images))
     bands = -(-len(images) // columns)
-    rows = bands * (2 if box else 1)
     pictures = [_unit(image) for image in images.values()]
-    height, width = pictures[-1].shape[:2]
-    cell = 11 / columns
-    whole = cell * height / width
-    part = cell * box[2] / box[3] if box else 0.0
+    height, width = max(picture.shape[:2] for picture in pictures)
+    cell = WIDTH / columns
+    tall = [cell * height / width] + ([cell * box[2] / box[3]] if box else [])
     figure, axes = plt.subplots(
-        rows,
+        bands * len(tall),
         columns,
-        figsize=(11, bands * (whole + part + 0.45)),
+        figsize=(WIDTH, bands * (sum(tall) + 0.35)),
         dpi=DPI,
         squeeze=False,
         layout="constrained",
-        height_ratios=([whole, part] if box else [whole]) * bands,
+        height_ratios=tall * bands,
     )
     plt.close(figure)
     for axis in axes.flat:
         axis.axis("off")
     for i, (title, picture) in enumerate(zip(images, pictures, strict=True)):
-        row, column = (i // columns) * (2 if box else 1), i % columns
+        row, column = (i // columns) * len(tall), i % columns
         _show(axes[row, column], picture, title)
         if box:
-            ratio = picture.shape[0] / height
-            top, left, tall, wide = (round(side * ratio) for side in box)
-            _show(axes[row + 1, column], picture[top : top + tall, left : left + wide])
-            axes[row, column].add_patch(
-                Rectangle((left, top), wide, tall, fill=False, edgecolor=COLOURS[1], linewidth=1.2)
-            )
+            top, left, rows, cols = (round(side * picture.shape[0] / height) for side in box)
+            _show(axes[row + 1, column], picture[top : top + rows, left : left + cols])
+            frame = Rectangle((left, top), cols, rows, fill=False, edgecolor=COLOURS[1], linewidth=1.2)
+            axes[row, column].add_patch(frame)
     return figure
 
 
@@ -140,6 +139,10 @@ def line_plot(
         style = ("-", "--", ":", "-.")[i % 4]
         axis.plot(x, y, style, marker=marker, markersize=3.5, color=COLOURS[i % len(COLOURS)], label=name)
     axis.set(xlabel=xlabel, ylabel=ylabel)
+    if len(x) <= 10:
+        axis.set_xticks(x)
+    else:
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_title(title, fontsize=10)
     if logy:
         axis.set_yscale("log")
@@ -153,7 +156,7 @@ def training_curves(
     history: Sequence[Mapping[str, float]], validation: Sequence[Mapping[str, Any]]
 ) -> Figure:
     """Loss and learning rate over steps; PSNR of the validation set, interpolation dashed."""
-    figure, axes = _figure(1, 2, 11, 3.3)
+    figure, axes = _figure(1, 2, WIDTH, 3.3)
     steps = [row["step"] for row in history]
     loss, rate = axes[0, 0], axes[0, 0].twinx()
     loss.plot(steps, [row["loss"] for row in history], color=COLOURS[0], linewidth=1)
@@ -200,8 +203,9 @@ def contact_sheet(layers: Sequence[Layer], columns: int = 5) -> Figure:
     """All layers as small mosaics on one page, each in its own symmetric range."""
     rows = -(-len(layers) // columns)
     height, width = layers[0].maps.shape[1:]
-    cell = 11 / columns
-    figure, axes = _figure(rows, columns, 11, rows * (cell * height / width + 0.28))
+    cell = WIDTH / columns
+    figure, axes = _figure(rows, columns, WIDTH, rows * (cell * height / width + 0.28))
+    figure.set_dpi(0.8 * DPI)  # 39 mosaics of noise-like maps are large as PNG
     for axis in axes.flat:
         axis.axis("off")
     for axis, layer in zip(axes.flat, layers, strict=False):
@@ -213,7 +217,7 @@ def contact_sheet(layers: Sequence[Layer], columns: int = 5) -> Figure:
 
 def layer_statistics(rows: Sequence[Statistics]) -> Figure:
     """Mean magnitude of conv and relu layers, and the share of zeros and dead maps after each ReLU."""
-    figure, axes = _figure(1, 2, 11, 3)
+    figure, axes = _figure(1, 2, WIDTH, 3)
     for kind, style, colour in (("conv", "o-", COLOURS[0]), ("relu", "s--", COLOURS[1])):
         chosen = [row for row in rows if row.name.startswith(kind)]
         x = [int(row.name.split(".")[1]) for row in chosen]
@@ -227,20 +231,25 @@ def layer_statistics(rows: Sequence[Statistics]) -> Figure:
     axes[0, 1].set_title(f"{dead} maps are zero everywhere on this image", fontsize=9)
     for axis in axes.flat:
         axis.grid(alpha=0.3)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
-def heat_map(values: np.ndarray, label: str, title: str = "", log: bool = False) -> Figure:
-    """A signed array in blue and red about 0; or, with ``log``, a positive one in decades."""
-    figure, axes = _figure(1, 1, 5.5, 4.6 * values.shape[0] / values.shape[1] + 0.4)
-    if log:
-        drawn = axes[0, 0].imshow(np.log10(values + 1e-6), cmap="viridis", vmin=-6, vmax=0)
-    else:
-        limit = float(np.quantile(np.abs(values), 0.999))
-        drawn = axes[0, 0].imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit)
-    axes[0, 0].set_title(title, fontsize=9)
-    axes[0, 0].tick_params(labelsize=8)
-    figure.colorbar(drawn, ax=axes[0, 0], label=label, shrink=0.85)
+def heat_maps(values: Mapping[str, np.ndarray], label: str, log: bool = False) -> Figure:
+    """Signed arrays in blue and red about 0, all in one range; or, with ``log``, positive ones in decades."""
+    height, width = next(iter(values.values())).shape
+    panel = WIDTH / max(2, len(values)) - 0.4
+    figure, axes = _figure(1, len(values), panel * len(values) + 0.9, panel * height / width + 0.4)
+    limit = max(float(np.quantile(np.abs(value), 0.999)) for value in values.values())
+    crisp: dict[str, Any] = {"interpolation": "nearest"}
+    for axis, (title, value) in zip(axes[0], values.items(), strict=True):
+        if log:
+            drawn = axis.imshow(np.log10(value + 1e-6), cmap="viridis", vmin=-6, vmax=0, **crisp)
+        else:
+            drawn = axis.imshow(value, cmap="RdBu_r", vmin=-limit, vmax=limit, **crisp)
+        axis.set_title(title, fontsize=9)
+        axis.tick_params(labelsize=8)
+    figure.colorbar(drawn, ax=axes[0, -1], label=label, shrink=0.85)
     return figure
 
 
@@ -257,8 +266,6 @@ def channel(layer: Layer, index: int, beside: np.ndarray) -> Figure:
 
 def to_png(figure: Figure) -> bytes:
     """A figure as PNG bytes, for ``widgets.Image``."""
-    import io
-
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -48,14 +49,26 @@ def atomic(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def to_json(value: Any, indent: int | None = None) -> str:
+    """JSON text; a number that is not finite (the PSNR of equal images) becomes null."""
+
+    def finite(item: Any) -> Any:
+        if isinstance(item, dict):
+            return {key: finite(part) for key, part in item.items()}
+        if isinstance(item, list | tuple):
+            return [finite(part) for part in item]
+        return None if isinstance(item, float) and not math.isfinite(item) else item
+
+    return json.dumps(finite(value), indent=indent, allow_nan=False)
+
+
 def write_json(path: str | Path, value: Any) -> None:
-    """Write ``value`` as indented JSON, atomically. NaN is refused: it is not JSON."""
-    text = json.dumps(value, indent=1, allow_nan=False)
+    """Write ``value`` as indented JSON, atomically."""
+    text = to_json(value, indent=1)
     with atomic(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def sha256(path: str | Path) -> str:
     """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

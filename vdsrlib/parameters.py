@@ -31,8 +31,9 @@ def parse_scales(value: Any) -> tuple[float, ...]:
     """Scales in every spelling that reaches a notebook: ``2_3_4``, ``[2, 3]``, ``"1.5,2"``, 2.5, 234.
 
     papermill's ``-p scales 2_3_4`` arrives as the integer 234, since Python reads ``2_3_4`` as one number.
-    An integer above the largest scale is therefore split into its digits, which must ascend. A fraction
-    such as 22.54 (from ``-p scales 2_2.5_4``) could be several things and is refused.
+    An integer above the largest scale is therefore split into its digits, which must ascend. A number such
+    as 22.54 (from ``-p scales 2_2.5_4``) or 1.52 (from 1.5_2, or meant so) could be several things and is
+    refused; as text, ``"1.52"`` is what it says.
 
     Raises:
         InputError: not scales, or could be two things; the message has the spelling to use.
@@ -45,7 +46,11 @@ def parse_scales(value: Any) -> tuple[float, ...]:
         parts = [int(digit) for digit in str(value)]
         if min(parts) < 2 or max(parts) > LARGEST_SCALE or sorted(set(parts)) != parts:
             raise InputError(_unclear(value))
-    elif isinstance(value, float) and value > LARGEST_SCALE:
+    elif (
+        isinstance(value, float)
+        and math.isfinite(value)
+        and (value > LARGEST_SCALE or value != round(value, 1))
+    ):
         raise InputError(_unclear(value))
     else:
         parts = [value]
@@ -59,8 +64,8 @@ def parse_scales(value: Any) -> tuple[float, ...]:
 
 def _unclear(value: Any) -> str:
     return (
-        f"scales arrived as {value}, which cannot be told apart: Python reads 1.5_2 as the number "
-        "1.52. Write -r scales 1.5_2_3 or -y 'scales: [1.5, 2, 3]'."
+        f"scales arrived as the number {value}, which could be several things: Python reads 1.5_2 as 1.52. "
+        "Write text or a list instead, with papermill: -r scales 1.5_2_3, or -y 'scales: [1.5, 2, 3]'."
     )
 
 

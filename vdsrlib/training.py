@@ -39,7 +39,9 @@ class Recipe:
         batch_size: patches a step.
         steps: optimizer steps in all.
         optimizer: "sgd" (momentum 0.9) or "adam".
-        learning_rate: at the first step.
+        learning_rate: at the first step, or at the end of the warm-up.
+        warmup_steps: the rate rises linearly from 0 over so many steps; Adam needs it here, since its
+            first steps move all weights of 20 layers alike, and can kill every ReLU for good.
         decay_steps, decay_factor: the rate is multiplied by the factor every so many steps;
             decay_steps 0 is a cosine from learning_rate to 0 instead.
         weight_decay: L2 penalty.
@@ -68,6 +70,7 @@ class Recipe:
     steps: int = 9960
     optimizer: str = "sgd"
     learning_rate: float = 0.1
+    warmup_steps: int = 0
     decay_steps: int = 2490
     decay_factor: float = 0.1
     weight_decay: float = 0.0
@@ -100,6 +103,7 @@ class Recipe:
             "batch_size": 1,
             "steps": 1,
             "decay_steps": 0,
+            "warmup_steps": 0,
             "seed": 0,
         }
         for name, bound in least.items():
@@ -113,6 +117,8 @@ class Recipe:
 
     def rate(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""
+        if step < self.warmup_steps:
+            return self.learning_rate * (step + 1) / self.warmup_steps
         if self.decay_steps == 0:
             return self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / self.steps))
         return self.learning_rate * self.decay_factor ** (step // self.decay_steps)
@@ -154,9 +160,10 @@ RECIPES = {
             last_gain=0.01,
             overlap=True,
             batch_size=16,
-            steps=5000,
+            steps=4000,
             optimizer="adam",
-            learning_rate=1e-3,
+            learning_rate=5e-4,
+            warmup_steps=100,
             decay_steps=0,
             ema=0.999,
         ),
@@ -170,6 +177,7 @@ RECIPES = {
             steps=400,
             optimizer="adam",
             learning_rate=2e-3,
+            warmup_steps=50,
             decay_steps=0,
             ema=0.98,
         ),

@@ -1,0 +1,46 @@
+# make tutorial   run all chapters into runs/tutorial/ and make HTML pages of them
+# make test       run the test suite: library, command line, notebooks
+# make lab        open the chapters in JupyterLab
+# make check      lint, format and types
+# make notebooks  run the chapters in place, to refresh the committed outputs
+# All of them install what they need into .venv on first use. CHAPTERS="01_... 05_..." picks chapters.
+
+PYTHON ?= python3
+BIN := .venv/bin
+UNTIDY := metadata.papermill cell.metadata.papermill cell.metadata.execution
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: tutorial test lab check notebooks
+.DELETE_ON_ERROR:
+
+# The stamp is newer than what it was made from, so a second run installs nothing.
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+tutorial: .venv/installed
+	$(BIN)/python notebooks/run.py $(CHAPTERS)
+
+# The committed outputs are those of a machine without data sets, less what changes from run to run.
+notebooks: export VDSR_DATA :=
+notebooks: tutorial
+	$(BIN)/nbstripout --keep-output --keep-count --keep-id --drop-empty-cells \
+	    --extra-keys '$(UNTIDY)' runs/tutorial/*.ipynb
+	cp runs/tutorial/*.ipynb notebooks/
+
+test: .venv/installed
+	$(BIN)/python -m pytest tests
+	rm -rf runs/nbval
+	mkdir -p runs/nbval
+	cp notebooks/*.ipynb runs/nbval
+	VDSR_DATA= $(BIN)/python -m pytest --nbval-lax --nbval-current-env runs/nbval
+
+lab: .venv/installed
+	$(BIN)/jupyter lab notebooks
+
+check: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy

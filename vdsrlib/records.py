@@ -1,0 +1,55 @@
+"""Measured results on disk: each with the parameters, weights, device and versions that made it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vdsrlib.checkpoint import Checkpoint
+from vdsrlib.environment import device_name, versions
+from vdsrlib.files import InputError, write_json
+
+COMMITTED = Path(__file__).parents[1] / "notebooks" / "results"
+
+
+def write_record(
+    path: str | Path,
+    results: Any,
+    *,
+    parameters: dict[str, Any],
+    device: torch.device,
+    weights: Checkpoint | None = None,
+) -> None:
+    """Write results as JSON with all that is needed to make them again.
+
+    Args:
+        path: the file.
+        results: any JSON value.
+        parameters: the chapter's parameters as they were used.
+        device: where it was computed.
+        weights: the network, if there was one.
+    """
+    write_json(
+        path,
+        {
+            "parameters": parameters,
+            "weights": weights.record() if weights else None,
+            "device": device_name(device),
+            "versions": versions(),
+            "results": results,
+        },
+    )
+    print(f"Results: {path}")
+
+
+def committed(name: str) -> dict[str, Any]:
+    """A record that is kept with the chapters, in ``notebooks/results/``.
+
+    Raises:
+        InputError: it is not there, because the package was installed without its repository.
+    """
+    path = COMMITTED / name
+    if not path.is_file():
+        raise InputError(f"There is no {path}; clone the repository to have the measured tables.")
+    return json.loads(path.read_text(encoding="utf-8"))
