@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialize
 from scipy.io import loadmat
 
 from vdsrlib.files import InputError, atomic, sha256
 from vdsrlib.model import VDSR
+from vdsrlib.parameters import parse_scales
 from vdsrlib.protocol import get_protocol
 
 FORMAT = "vdsrlib weights 1"
@@ -80,7 +81,7 @@ def save(path: str | Path, model: VDSR, info: dict[str, Any]) -> None:
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     metadata = {"format": FORMAT, **{k: json.dumps(v) for k, v in info.items()}}
     with atomic(path) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+        temporary.write_bytes(serialize(tensors, metadata))
 
 
 def load(path: str | Path | None = None, device: torch.device | str = "cpu") -> Checkpoint:
@@ -120,10 +121,15 @@ def _load_safetensors(path: Path) -> tuple[VDSR, dict[str, Any]]:
         raise InputError(f"{path} holds no weights of this project (its metadata says nothing).")
     try:
         info = {k: json.loads(v) for k, v in metadata.items() if k != "format"}
-        model = VDSR(info["depth"], info["width"], info["channels"])
+        missing = [key for key in REQUIRED if key not in info]
+        if missing:
+            raise InputError(f"no {', '.join(missing)}")
         get_protocol(info["protocol"])
-        _ = [info[key] for key in REQUIRED]
-    except (KeyError, TypeError, ValueError, InputError) as error:
+        info["scales"] = list(parse_scales(list(info["scales"])))
+        if not 2 <= info["depth"] <= max(2, len(tensors)) or info["width"] * info["channels"] > 1e6:
+            raise InputError(f"depth {info['depth']}, width {info['width']}")
+        model = VDSR(info["depth"], info["width"], info["channels"])
+    except (TypeError, ValueError, InputError) as error:
         raise InputError(f"{path}: its metadata is damaged ({error}).") from error
     _fill(model, tensors, path)
     return model, info

@@ -49,7 +49,7 @@ class Degradation:
     down: Callable[[int, int, float], np.ndarray]
     up: Callable[[int, int], np.ndarray]
 
-    @lru_cache(maxsize=256)  # noqa: B019  the two degradations live as long as the program
+    @lru_cache(maxsize=32)  # noqa: B019  the two degradations live as long as the program
     def matrices(self, length: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
         """The matrices down and up of an axis with ``length`` pixels; LR has int(length / scale)."""
         lr_length = max(1, int(length / scale + 1e-9))  # 1e-9: 3.3 / 1.1 is 2.9999…

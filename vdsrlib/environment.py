@@ -21,7 +21,7 @@ def choose_device(name: str = "auto") -> torch.device:
         InputError: the name is unknown, or this machine has no such device.
     """
     if name == "auto":
-        name = os.environ.get("VDSR_DEVICE", "auto")
+        name = os.environ.get("VDSR_DEVICE") or "auto"
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

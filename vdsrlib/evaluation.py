@@ -29,7 +29,9 @@ def predict(model: VDSR, ilr: np.ndarray, protocol: Protocol) -> np.ndarray:
     weight = next(model.parameters())
     planes = np.atleast_3d(protocol.to_network(ilr)).transpose(2, 0, 1)[None]
     batch = torch.from_numpy(planes.astype(np.float32)).to(weight.device)
-    sr = model(batch)[0].permute(1, 2, 0).cpu().numpy().astype(np.float64)
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32 would not be float32
+        out = model(batch)[0]
+    sr = out.permute(1, 2, 0).cpu().numpy().astype(np.float64)
     return protocol.from_network(sr.reshape(ilr.shape))
 
 

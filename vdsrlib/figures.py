@@ -84,6 +84,7 @@ def _unit(image: np.ndarray) -> np.ndarray:
 
 def busiest_box(image: np.ndarray, size: int) -> Box:
     """The size x size square with the most fine detail: a fair place to magnify."""
+    size = min(size, *(side - 1 for side in image.shape[:2]))
     grey = _unit(image).mean(axis=-1) if image.ndim == 3 else _unit(image)
     detail = np.abs(np.diff(grey, axis=0))[:, :-1] + np.abs(np.diff(grey, axis=1))[:-1]
     total = np.pad(detail.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
@@ -183,7 +184,12 @@ def histograms(values: Mapping[str, np.ndarray], xlabel: str) -> Figure:
     for i, (name, value) in enumerate(values.items()):
         density, _ = np.histogram(value, bins=edges, density=True)
         axes[0, 0].step(
-            edges[:-1], density, ("-", "--", ":")[i % 3], where="post", color=COLOURS[i], label=name
+            edges[:-1],
+            density,
+            ("-", "--", ":")[i % 3],
+            where="post",
+            color=COLOURS[i % len(COLOURS)],
+            label=name,
         )
     axes[0, 0].set(xlabel=xlabel, ylabel="density (log scale)", yscale="log")
     axes[0, 0].legend(frameon=False, fontsize=9)

@@ -4,6 +4,7 @@ An image in this project is a NumPy array, height x width (grey) or height x wid
 uint8 in 0..255 or floating point in [0, 1].
 """
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -81,11 +82,15 @@ def save_image(path: str | Path, image: np.ndarray) -> None:
         InputError: the suffix is unknown or the place cannot be written.
     """
     check_name(path)
-    options: dict[str, Any] = (
-        {"quality": 95} if Path(path).suffix.lower() in (".jpg", ".jpeg", ".webp") else {}
-    )
+    suffix = Path(path).suffix.lower()
+    options: dict[str, Any] = {"quality": 95} if suffix in (".jpg", ".jpeg", ".webp") else {}
+    encoded = io.BytesIO()
+    try:
+        Image.fromarray(to_uint8(image)).save(encoded, Image.registered_extensions()[suffix], **options)
+    except (ValueError, OSError) as error:  # WebP ends at 16,383 pixels a side, JPEG at 65,535
+        raise InputError(f"{path} cannot be written as {suffix} ({error}); write .png instead.") from error
     with atomic(path) as temporary:
-        Image.fromarray(to_uint8(image)).save(temporary, **options)
+        temporary.write_bytes(encoded.getvalue())
 
 
 def to_float(image: np.ndarray) -> np.ndarray:

@@ -112,10 +112,10 @@ class Protocol:
 def crop_length(length: int, scale: float) -> int:
     """The longest side <= length that is a multiple of the scale.
 
-    For a real scale, where few lengths are, the side is rounded(scale * LR side), so that LR and HR have the
-    scale between them to within half a pixel.
+    For a real scale, where few lengths are, it is the smallest side whose LR has as many pixels as that of
+    ``length``: LR and HR then have the scale between them to within one HR pixel.
     """
-    return round(scale * int(length / scale + 1e-9))
+    return math.ceil(scale * int(length / scale + 1e-9) - 1e-9)
 
 
 PAPER = Protocol(

@@ -24,7 +24,7 @@ def cubic(x: np.ndarray) -> np.ndarray:
     return np.where(x <= 1, near, np.where(x <= 2, far, 0.0))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=32)
 def bicubic_matrix(length: int, out_length: int, scale: float) -> np.ndarray:
     """The matrix (out_length x length, float64, read-only) that resizes one axis by ``scale``."""
     stretch = min(scale, 1.0)  # < 1 widens the kernel: this is the antialiasing

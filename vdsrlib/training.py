@@ -1,6 +1,7 @@
 """Training: recipes as data, and one loop that runs them all and can be stopped at any moment."""
 
 import dataclasses
+import io
 import math
 import sys
 import time
@@ -110,10 +111,20 @@ class Recipe:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < bound:
                 raise InputError(f"{name} is {value!r}; write a whole number from {bound} up.")
-        for name in ("learning_rate", "decay_factor", "theta"):
+        ranges: dict[str, tuple[Callable[[float], bool], str]] = {
+            "learning_rate": (lambda x: x > 0, "above 0"),
+            "decay_factor": (lambda x: x > 0, "above 0"),
+            "theta": (lambda x: x > 0, "above 0"),
+            "last_gain": (lambda x: x > 0, "above 0"),
+            "weight_decay": (lambda x: x >= 0, "from 0 up"),
+            "ema": (lambda x: 0 <= x < 1, "from 0 to below 1"),
+        }
+        for name, (allowed_value, words) in ranges.items():
             value = getattr(self, name)
-            if not isinstance(value, int | float) or not (math.isfinite(value) and value > 0):
-                raise InputError(f"{name} is {value!r}; write a number above 0.")
+            if not (isinstance(value, int | float) and math.isfinite(value) and allowed_value(value)):
+                raise InputError(f"{name} is {value!r}; write a number {words}.")
+        if self.seed >= 2**32:
+            raise InputError(f"seed is {self.seed}; write a whole number below 2**32.")
 
     def rate(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""
@@ -203,8 +214,8 @@ class Run:
 
     Attributes:
         weights: the safetensors file.
-        history: {"step", "loss", "learning_rate"} for each interval of ``LOG_EVERY`` steps; the loss is the
-            interval's mean.
+        history: {"step", "loss", "learning_rate"} every ``LOG_EVERY`` steps and at each saved state; the
+            loss is the mean since the last.
         validation: {"step", "psnr": {scale: {"interpolation", "model"}}} for each validation.
     """
 
@@ -244,16 +255,20 @@ def train(
         report: is given a line of progress now and then.
 
     Raises:
-        InputError: images or folders are unusable, ``ckpt_path`` holds a run of another recipe, or the loss
-            is no longer finite; the last saved state is kept.
+        InputError: images or folders are unusable, ``ckpt_path`` holds a run of another recipe or of other
+            images, or the loss is no longer finite; the last saved state is kept.
     """
     where = choose_device(device)
     ckpt_path, logs_path = Path(ckpt_path), Path(logs_path)
     protocol = get_protocol(recipe.protocol)
     data_name, paths = training_images(data_path)
     validation_name, validation_paths = benchmark_images(validation_set, data_path)
+    for name, value, least in (("save_every", save_every, 1), ("validate_every", validate_every, 0)):
+        if value < least:
+            raise InputError(f"{name} is {value}; write a whole number from {least} up.")
     state_file = ckpt_path / "state.pt"
-    state = _load_state(state_file, recipe)
+    images = [path.name for path in paths]
+    state = _load_state(state_file, {"recipe": recipe.to_dict(), "images": images})
 
     torch.manual_seed(recipe.seed)
     model = VDSR(recipe.depth, recipe.width, protocol.channels, recipe.last_gain)
@@ -269,6 +284,9 @@ def train(
         optimizer.load_state_dict(state["optimizer"])
         run.history, run.validation = state["history"], state["validation"]
         first, seconds = state["step"], state["seconds"]
+        if first == recipe.steps and (ckpt_path / "run.json").exists():
+            report(f"{ckpt_path} holds this run, finished; remove the folder to run it again.")
+            return run
         report(f"Going on from step {first} of {recipe.steps} in {ckpt_path}.")
 
     data = TrainingSet(
@@ -301,41 +319,53 @@ def train(
         report(f"step {step}: {validation_name} {found} against interpolation")
 
     def save(step: int) -> None:
+        buffer = io.BytesIO()
+        torch.save(
+            {
+                "recipe": recipe.to_dict(),
+                "images": images,
+                "step": step,
+                "seconds": seconds + time.perf_counter() - started,
+                "model": model.state_dict(),
+                "average": average.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "history": run.history,
+                "validation": run.validation,
+            },
+            buffer,
+        )
         with files.atomic(state_file) as temporary:
-            torch.save(
-                {
-                    "recipe": recipe.to_dict(),
-                    "step": step,
-                    "seconds": seconds + time.perf_counter() - started,
-                    "model": model.state_dict(),
-                    "average": average.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "history": run.history,
-                    "validation": run.validation,
-                },
-                temporary,
-            )
+            temporary.write_bytes(buffer.getvalue())
 
+    def stop_unless_finite(step: int, loss: float) -> None:
+        if math.isfinite(loss) and all(bool(p.isfinite().all()) for p in model.parameters()):
+            return
+        kept = f"; {state_file}, saved before, is kept" if state_file.exists() else ""
+        raise InputError(
+            f"The loss or a weight is no longer finite by step {step}, at a learning rate of "
+            f"{recipe.rate(step - 1):g}. Write a lower learning_rate, or clip the gradients{kept}."
+        )
+
+    try:
+        log = SummaryWriter(str(logs_path), purge_step=first + 1)
+    except OSError as error:
+        raise InputError(f"Cannot write logs to {logs_path}: {error.strerror or error}.") from error
     started, losses = time.perf_counter(), []
-    with SummaryWriter(str(logs_path), purge_step=first) as log:
+    with log:
         for step in range(first, recipe.steps):
             losses.append(_step(recipe, model, optimizer, *data.batch(step, recipe.batch_size), step))
             if recipe.ema:
                 average.update_parameters(model)
             done = step + 1
-            if done % LOG_EVERY == 0 or done == recipe.steps:
+            saving = done % save_every == 0 or done == recipe.steps
+            if saving or done % LOG_EVERY == 0:
                 loss = torch.stack(losses).mean().item()
                 losses.clear()
-                if not math.isfinite(loss):
-                    raise InputError(
-                        f"The loss is {loss} by step {done}, at a learning rate of {recipe.rate(step):g}. "
-                        "Write a lower learning_rate, or clip the gradients; the state saved last, in "
-                        f"{state_file}, is from before."
-                    )
+                stop_unless_finite(done, loss)
                 run.history.append({"step": done, "loss": loss, "learning_rate": recipe.rate(step)})
                 log.add_scalar("loss", loss, done)
                 log.add_scalar("learning_rate", recipe.rate(step), done)
-            if done % save_every == 0 or done == recipe.steps:
+            if saving:
                 pace = (time.perf_counter() - started) / (done - first)
                 report(
                     f"step {done}/{recipe.steps}  loss {run.history[-1]['loss']:.3g}  "
@@ -344,7 +374,7 @@ def train(
                 )
             if done == recipe.steps or (validate_every and done % validate_every == 0):
                 validate(done)
-            if done % save_every == 0 or done == recipe.steps:
+            if saving:
                 save(done)
 
     seconds += time.perf_counter() - started
@@ -420,18 +450,18 @@ def clip_gradients(parameters: Iterable[nn.Parameter], rule: str, bound: float) 
         nn.utils.clip_grad_norm_(parameters, bound)
 
 
-def _load_state(path: Path, recipe: Recipe) -> dict[str, Any] | None:
+def _load_state(path: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
+    """The saved state, if there is one, and if it is of this recipe and these images."""
     if not path.exists():
         return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        same = state["recipe"] == recipe.to_dict()
+        found = {"images": state["images"], **state["recipe"]}
     except Exception as error:  # unpickling fails in as many ways as there are damages
         raise InputError(f"{path} is damaged ({error}); remove it to start again.") from error
-    if not same:
-        changed = [k for k, v in recipe.to_dict().items() if state["recipe"].get(k) != v]
+    changed = [k for k, v in {"images": wanted["images"], **wanted["recipe"]}.items() if found.get(k) != v]
+    if changed:
         raise InputError(
-            f"{path.parent} holds a run with another {', '.join(changed)}; give another ckpt_path, "
-            "or remove it."
+            f"{path.parent} holds a run with another {', '.join(changed)}; give another ckpt_path."
         )
     return state

@@ -1,0 +1,285 @@
+"""python -m vdsrlib, as people and scripts use it."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vdsrlib import checkpoint, environment
+from vdsrlib.images import list_images, read_image, save_image
+
+
+def strict_json(text: str) -> dict:
+    """JSON by the standard, which has no NaN and no Infinity."""
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+class TestEvaluate:
+    @pytest.fixture
+    def folder(self, tmp_path, photo, grey_photo):
+        save_image(tmp_path / "set" / "a.png", photo)
+        save_image(tmp_path / "set" / "b.png", grey_photo)
+        return tmp_path / "set"
+
+    def test_json(self, run_cli, folder, tiny):
+        """One object on stdout, nothing else; relative names work."""
+        done = run_cli("evaluate", "--images", "set", "--scale", 2.5, "--weights", tiny, "--json")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert len(done.stdout.splitlines()) == 1
+        record = strict_json(done.stdout)
+        assert [row["name"] for row in record["images"]] == ["a", "b"]
+        for row in (*record["images"], record["mean"]):
+            for method in ("interpolation", "model"):
+                assert 15 < row[method]["psnr"] < 45
+                assert 0.3 < row[method]["ssim"] < 1
+        assert (record["scale"], record["protocol"], record["data"]) == (2.5, "paper", "set")
+        assert record["weights"]["sha256"] == checkpoint.load(tiny).hash
+        assert record["versions"]["python"]
+        assert record["device"]
+
+    def test_flat_image_is_still_json(self, call_cli, tmp_path, tiny):
+        """Interpolation of one grey is perfect, and its PSNR infinite."""
+        save_image(tmp_path / "flat" / "a.png", np.full((40, 40), 77, np.uint8))
+        status, out, _ = call_cli(
+            "evaluate", "--images", tmp_path / "flat", "--scale", 2, "--weights", tiny, "--json"
+        )
+        assert status == 0
+        assert strict_json(out)["mean"]["interpolation"] == {"psnr": None, "ssim": 1}
+
+    def test_table(self, call_cli, folder, tiny):
+        arguments = ["evaluate", "--images", folder, "--scale", 2, "--weights", tiny]
+        record = strict_json(call_cli(*arguments, "--json")[1])
+        status, out, error = call_cli(*arguments)
+        assert (status, error) == (0, "")
+        assert "paper protocol, x2, depth 3" in out
+        for row in (*record["images"], {"name": "mean", **record["mean"]}):
+            (line,) = (line for line in out.splitlines() if line.split()[:1] == [row["name"]])
+            for method in ("interpolation", "model"):
+                assert f"{row[method]['psnr']:.2f} / {row[method]['ssim']:.4f}" in line
+
+    def test_protocol_of_the_weights(self, call_cli, folder, tiny_rgb):
+        arguments = ["evaluate", "--images", folder, "--scale", 2, "--weights", tiny_rgb, "--json"]
+        assert strict_json(call_cli(*arguments)[1])["protocol"] == "seed"
+
+    def test_published_number(self, call_cli, data, tiny):
+        arguments = ["--images", data / "Set5", "--scale", 3, "--weights", tiny, "--json"]
+        mean = strict_json(call_cli("evaluate", *arguments)[1])["mean"]["interpolation"]
+        assert round(mean["psnr"], 2) == 30.39
+        assert round(mean["ssim"], 4) == 0.8682
+
+
+class TestResolve:
+    def test_direct(self, run_cli, photo_file, tiny, tmp_path):
+        """Into a folder that does not exist yet; the shipped photograph keeps its bytes."""
+        before = photo_file.read_bytes()
+        done = run_cli("resolve", "photo.png", "new/größer.png", "--scale", 1.5, "--weights", tiny)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "180 x 144 pixels" in done.stdout
+        assert read_image(tmp_path / "new" / "größer.png").shape == (144, 180, 3)
+        assert photo_file.read_bytes() == before
+        assert {p.name for p in tmp_path.rglob("*") if p.is_file()} == {"photo.png", "größer.png"}
+
+    def test_ground_truth(self, call_cli, photo_file, tiny, tmp_path):
+        status, out, error = call_cli(
+            "resolve", photo_file, tmp_path / "sr.jpg", "--scale", 3, "--weights", tiny, "--ground-truth"
+        )
+        assert (status, error) == (0, "")
+        assert out.count(" dB, SSIM 0.") == 2
+        assert read_image(tmp_path / "sr.jpg").shape == (96, 120, 3)
+
+    def test_grey_stays_grey(self, call_cli, tmp_path, grey_photo, tiny):
+        save_image(tmp_path / "grey.png", grey_photo)
+        arguments = [tmp_path / "grey.png", tmp_path / "sr.png", "--scale", 2, "--weights", tiny]
+        assert call_cli("resolve", *arguments)[0] == 0
+        assert read_image(tmp_path / "sr.png").shape == (180, 202)
+
+    def test_existing_file_is_replaced(self, call_cli, photo_file, tiny):
+        assert call_cli("resolve", photo_file, photo_file, "--scale", 2, "--weights", tiny)[0] == 0
+        assert read_image(photo_file).shape == (192, 240, 3)
+
+
+def test_features(call_cli, photo_file, make_model, tmp_path):
+    depth = 4
+    info = {"protocol": "paper", "scales": [2], "recipe": "test", "data": "nothing"}
+    checkpoint.save(tmp_path / "w.safetensors", make_model(depth=depth, width=9), info)
+    arguments = [photo_file, tmp_path / "maps", "--scale", 2, "--weights", tmp_path / "w.safetensors"]
+    status, _, error = call_cli("features", *arguments)
+    assert (status, error) == (0, "")
+    convs = {f"conv.{i}" for i in range(1, depth + 1)}
+    relus = {f"relu.{i}" for i in range(1, depth)}
+    pictures = {path.stem: read_image(path) for path in list_images(tmp_path / "maps")}
+    assert {path.name for path in (tmp_path / "maps").iterdir()} == {f"{name}.png" for name in pictures}
+    assert set(pictures) == {"lr", "sr"} | convs | relus
+    assert pictures["lr"].shape == (48, 60, 3)
+    assert pictures["sr"].shape == (96, 120, 3)
+    assert pictures["conv.1"].shape == (3 * 97 - 1, 3 * 121 - 1)
+    assert pictures["conv.4"].shape == (96, 120)
+    assert all(picture.std() > 0 for picture in pictures.values())
+    assert (pictures["conv.1"] != pictures["relu.1"]).any()
+
+
+class TestDoctor:
+    def test_report(self, call_cli, monkeypatch):
+        monkeypatch.delenv("VDSR_DATA", raising=False)
+        status, out, error = call_cli("doctor")
+        lines = out.splitlines()
+        assert error == ""
+        assert all(line.startswith(("OK   ", "FAIL ")) for line in lines)
+        assert status == any(line.startswith("FAIL") for line in lines)
+        for part in ("OK   torch ", "OK   device ", "bundled photographs", "OK   weights vdsr.safetensors"):
+            assert part in out
+
+    def test_failures_are_lines(self, call_cli, monkeypatch, tmp_path):
+        """One line for each failure, and all the other checks are made."""
+        monkeypatch.setenv("VDSR_DATA", str(tmp_path / "none"))
+        monkeypatch.setenv("VDSR_DEVICE", "abacus")
+        monkeypatch.setattr(checkpoint, "DEFAULT", tmp_path / "none.safetensors")
+        monkeypatch.setattr(environment, "PACKAGES", ("numpy", "no-such-package"))
+        status, out, _ = call_cli("doctor")
+        assert status == 1
+        for part in (
+            "no-such-package is not installed",
+            "device: Unknown",
+            "data: The variable",
+            "weights: ",
+        ):
+            assert f"FAIL {part}" in out
+        assert "OK   numpy" in out
+
+    def test_incomplete_data(self, call_cli, monkeypatch, tmp_path, photo):
+        save_image(tmp_path / "Set5" / "a.png", photo)
+        monkeypatch.setenv("VDSR_DATA", str(tmp_path))
+        status, out, _ = call_cli("doctor")
+        assert status == 1
+        assert "OK   data Set5: 1 images" in out
+        assert "FAIL no Urban100" in out
+
+
+def test_help_names_every_command(call_cli, capsys):
+    with pytest.raises(SystemExit) as caught:
+        call_cli("--help")
+    assert caught.value.code == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in ("train", "evaluate", "resolve", "features", "doctor"))
+
+
+ABSENT = "cuda" if torch.backends.mps.is_available() else "mps"
+WRONG = {
+    "no command": ("", "command"),
+    "unknown command": ("enlarge a b", "invalid choice: 'enlarge'"),
+    "unknown option": ("resolve photo.png out.png --scale 2 --factor 2", "--factor"),
+    "no scale": ("resolve photo.png out.png", "--scale"),
+    "no value": ("resolve photo.png out.png --scale", "--scale"),
+    "scale 1": ("resolve photo.png out.png --scale 1", "above 1"),
+    "scale 0": ("resolve photo.png out.png --scale 0", "above 1"),
+    "scale -2": ("resolve photo.png out.png --scale -2", "above 1"),
+    "scale 9": ("resolve photo.png out.png --scale 9", "at most 8"),
+    "scale nan": ("evaluate --images set --scale nan", "above 1"),
+    "scale inf": ("features photo.png maps --scale inf", "above 1"),
+    "scale abc": ("resolve photo.png out.png --scale abc", "'abc'; write one number"),
+    "scale 2_3": ("resolve photo.png out.png --scale 2_3", "at most 8"),
+    "no file": ("resolve none.png out.png --scale 2", "There is no image none.png"),
+    "no file to show": ("features none.png maps --scale 2", "There is no image none.png"),
+    "text as image": ("resolve notes.txt out.png --scale 2", "notes.txt cannot be read as an image"),
+    "truncated image": ("resolve cut.png out.png --scale 2", "cut.png cannot be read as an image"),
+    "truncated HR": ("features cut.png maps --scale 2", "cut.png cannot be read as an image"),
+    "folder as image": ("resolve set out.png --scale 2", "set is a folder"),
+    "small HR": ("resolve small.png out.png --scale 4 --ground-truth", "too small"),
+    "small image": ("features small.png maps --scale 4", "too small"),
+    "no suffix": ("resolve photo.png out --scale 2", "must end in"),
+    "wrong suffix": ("resolve photo.png out.txt --scale 2", "must end in"),
+    "OUT is a folder": ("resolve photo.png set --scale 2", "must end in"),
+    "OUT is a folder with a suffix": ("resolve photo.png folder.png --scale 2", "folder.png is a folder"),
+    "OUT in a file": ("resolve photo.png notes.txt/out.png --scale 2", "Cannot write"),
+    "OUTDIR is a file": ("features photo.png notes.txt --scale 2", "Cannot write"),
+    "no weights": ("resolve photo.png out.png --scale 2 --weights none.pt", "no weights file none.pt"),
+    "HTML as weights": ("evaluate --images set --scale 2 --weights page.safetensors", "damaged"),
+    "cut weights": ("features photo.png maps --scale 2 --weights cut.safetensors", "damaged"),
+    "image as weights": ("resolve photo.png out.png --scale 2 --weights photo.png", "damaged"),
+    "unknown device": ("resolve photo.png out.png --scale 2 --device tpu", "Unknown device 'tpu'"),
+    "no such device": (f"resolve photo.png out.png --scale 2 --device {ABSENT}", f"no {ABSENT} device"),
+    "empty folder": ("evaluate --images empty --scale 2", "no image in empty"),
+    "no folder": ("evaluate --images none --scale 2", "no folder none"),
+    "file as folder": ("evaluate --images photo.png --scale 2", "no folder photo.png"),
+    "bad image in folder": ("evaluate --images bad --scale 2", "b.png cannot be read as an image"),
+    "unknown protocol": ("evaluate --images set --scale 2 --protocol matlab", "matlab"),
+    "protocol that does not fit": ("evaluate --images set --scale 2 --protocol seed", "choose weights or a"),
+    "unknown recipe": ("train --recipe best", "Unknown recipe 'best'"),
+    "wrong scales": ("train --scales 2_y", "'y'"),
+    "no steps": ("train --steps 0", "steps is 0"),
+    "half a step": ("train --steps 1.5", "--steps"),
+    "rate nan": ("train --learning-rate nan", "learning_rate is nan"),
+    "patch too large": ("train --data-path set --patch-size 500", "None of the 1 images"),
+    "no training images": ("train --data-path empty", "no image in empty"),
+    "no training folder": ("train --data-path none", "none, which is not a folder"),
+    "training on a bad image": ("train --data-path bad --patch-size 16", "b.png cannot be read"),
+    "unknown training device": ("train --data-path set --device tpu", "Unknown device"),
+    "seed too large": ("train --data-path set --patch-size 16 --seed 99999999999999999999", "seed is 9999"),
+}
+
+
+@pytest.fixture
+def workplace(tmp_path, photo, tiny, monkeypatch):
+    """A current folder with all that a wrong command may name."""
+    save_image(tmp_path / "photo.png", photo)
+    save_image(tmp_path / "set" / "a.png", photo)
+    save_image(tmp_path / "bad" / "a.png", photo)
+    save_image(tmp_path / "small.png", photo[:15])
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "notes.txt").write_text("No image.")
+    (tmp_path / "page.safetensors").write_text("<!DOCTYPE html><title>404</title>")
+    (tmp_path / "cut.safetensors").write_bytes(tiny.read_bytes()[:400])
+    for name in ("cut.png", "bad/b.png"):
+        (tmp_path / name).write_bytes((tmp_path / "photo.png").read_bytes()[:3000])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def snapshot(folder) -> dict[str, bytes | None]:
+    return {str(p): p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
+
+
+def check_refused(status: int, out: str, error: str, part: str) -> None:
+    assert status == 2
+    assert out == ""
+    assert error.startswith("vdsrlib: ")
+    assert error.count("\n") == 1
+    assert error.endswith("\n")
+    assert part in error
+
+
+@pytest.mark.parametrize(("command", "part"), WRONG.values(), ids=list(WRONG))
+def test_wrong_input_is_one_sentence(workplace, call_cli, tiny, command, part):
+    words = command.split()
+    if words[:1] in (["resolve"], ["evaluate"], ["features"]) and "--weights" not in words:
+        words += ["--weights", str(tiny)]
+        if words[-3] == "--scale":  # the value that is missing
+            words = [*words[:-3], *words[-2:], "--scale"]
+    before = snapshot(workplace)
+    check_refused(*call_cli(*words), part)
+    assert snapshot(workplace) == before
+
+
+@pytest.mark.parametrize("name", ["no command", "HTML as weights"])
+def test_wrong_input_as_a_process(workplace, run_cli, name):
+    command, part = WRONG[name]
+    before = snapshot(workplace)
+    done = run_cli(*command.split())
+    check_refused(done.returncode, done.stdout, done.stderr, part)
+    assert snapshot(workplace) == before
+
+
+def test_photograph_from_a_phone(workplace, call_cli, tiny, photo):
+    """JPEG, turned by its EXIF tag."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(photo).save("phone.jpg", exif=exif)
+    assert call_cli("resolve", "phone.jpg", "out.png", "--scale", 2, "--weights", tiny)[0] == 0
+    assert read_image("out.png").shape == (240, 192, 3)

@@ -1,0 +1,167 @@
+"""Training patches are real cuts of real images, and a function of (seed, step) alone."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from vdsrlib.data import TrainingSet
+from vdsrlib.files import InputError
+from vdsrlib.images import as_rgb, embedded, luma, read_image, save_image
+from vdsrlib.protocol import PAPER, SEED, Protocol, crop_length
+
+SCALES = (2.0, 2.5, 3.0)
+PATCH = 16
+BATCH = 64
+PROTOCOLS = pytest.mark.parametrize("protocol", [PAPER, SEED], ids=["paper", "seed"])
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory, photo, grey_photo):
+    """Three photographs of different sizes, one of them grey."""
+    folder = tmp_path_factory.mktemp("images")
+    cat = read_image(embedded(["chelsea.png"])[0])[90:145, 150:221]
+    for name, image in {"a": photo, "b": cat, "c": grey_photo[:, :64]}.items():
+        save_image(folder / f"{name}.png", image)
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def make(paths):
+    return partial(TrainingSet, paths, patch=PATCH, seed=3)
+
+
+def turn(x: np.ndarray, orientation: tuple[int, bool]) -> np.ndarray:
+    quarters, flip = orientation
+    return np.rot90(x[:, ::-1] if flip else x, quarters)
+
+
+ORIENTATIONS = [(quarters, flip) for quarters in range(4) for flip in (False, True)]
+
+
+def pixels(path, protocol: Protocol) -> np.ndarray:
+    """A file as uint8 H x W x C."""
+    image = read_image(path)
+    return luma(image)[..., None] if protocol.colour == "luma" else as_rgb(image)
+
+
+def pairs(protocol: Protocol, batch: tuple[torch.Tensor, torch.Tensor]):
+    """(ILR in [0, 1], HR as uint8), H x W x C, pair by pair."""
+    for tensors in zip(*batch, strict=True):
+        ilr, hr = (protocol.from_network(t.double()).permute(1, 2, 0).numpy() for t in tensors)
+        assert np.abs(hr * 255 - np.rint(hr * 255)).max() < 1e-4
+        yield ilr, np.rint(hr * 255).astype(np.uint8)
+
+
+def origins(hr: np.ndarray, images: list[np.ndarray]):
+    """Every (image, top, left, orientation) that an HR patch can come from; orientation undoes its turn."""
+    for orientation in ORIENTATIONS:
+        patch = turn(hr, orientation)
+        for i, image in enumerate(images):
+            first, last = image[: 1 - PATCH, : 1 - PATCH], image[PATCH - 1 :, PATCH - 1 :]
+            corners = ((first == patch[0, 0]) & (last == patch[-1, -1])).all(axis=-1)
+            for top, left in np.argwhere(corners):
+                if np.array_equal(image[top : top + PATCH, left : left + PATCH], patch):
+                    yield i, top, left, orientation
+
+
+@PROTOCOLS
+@pytest.mark.parametrize("overlap", [True, False])
+def test_pairs_are_cut_at_one_place(make, paths, protocol, overlap):
+    """ILR patches come from the ILR of the whole image, from the place where HR was cut."""
+    images = [pixels(path, protocol) for path in paths]
+    ilrs = []
+    for image in images:
+        crops = [image[: crop_length(len(image), s), : crop_length(image.shape[1], s)] for s in SCALES]
+        ilrs.append([protocol.degrade(crop / 255, s)[1] for crop, s in zip(crops, SCALES, strict=True)])
+    seen = []
+    for ilr, hr in pairs(protocol, make(protocol, SCALES, overlap=overlap).batch(0, BATCH)):
+        fits = []
+        for i, top, left, orientation in origins(hr, images):
+            for s, whole in enumerate(ilrs[i]):
+                part = whole[top : top + PATCH, left : left + PATCH]
+                if part.shape == ilr.shape and np.abs(turn(ilr, orientation) - part).max() < 1e-5:
+                    fits.append((i, s, orientation, top % PATCH or left % PATCH))
+        assert len(fits) == 1
+        seen += fits
+    images_seen, scales_seen, orientations_seen, off_grid = map(set, zip(*seen, strict=True))
+    assert images_seen == scales_seen == {0, 1, 2}
+    assert orientations_seen == set(ORIENTATIONS)
+    assert (off_grid == {0}) is not overlap
+
+
+@PROTOCOLS
+def test_patches_degraded_by_themselves(make, paths, protocol):
+    images = [pixels(path, protocol) for path in paths]
+    scales_seen = set()
+    batch = make(protocol, SCALES, degrade_patch=True, overlap=True).batch(5, BATCH)
+    for ilr, hr in pairs(protocol, batch):
+        assert any(origins(hr, images))
+        wanted = [protocol.degrade(hr / 255, scale)[1] for scale in SCALES]
+        fits = [s for s, each in enumerate(wanted) if np.abs(each - ilr).max() < 1e-5]
+        assert len(fits) == 1
+        scales_seen |= set(fits)
+    assert scales_seen == {0, 1, 2}
+
+
+@pytest.mark.parametrize("count", [1, 4, 8])
+def test_orientations(make, paths, count):
+    images = [pixels(path, SEED) for path in paths]
+    batch = make(SEED, [2], orientations=count, overlap=True).batch(0, BATCH)
+    seen = {orientation for _, hr in pairs(SEED, batch) for *_, orientation in origins(hr, images)}
+    assert len(seen) == count
+    assert any(flip for _, flip in seen) == (count == 8)
+
+
+@pytest.mark.parametrize("degrade_patch", [True, False])
+def test_batch_is_a_function_of_seed_and_step(make, degrade_patch):
+    def batch(training, step):
+        return torch.cat(training.batch(step, 8))
+
+    one, two = (make(PAPER, SCALES, degrade_patch=degrade_patch) for _ in range(2))
+    later = batch(one, 7)
+    batch(two, 3)
+    torch.manual_seed(99)
+    assert torch.equal(batch(two, 7), later)
+    assert not torch.equal(batch(one, 8), later)
+    assert not torch.equal(batch(make(PAPER, SCALES, degrade_patch=degrade_patch, seed=4), 7), later)
+
+
+@PROTOCOLS
+@pytest.mark.parametrize("degrade_patch", [True, False])
+def test_shape_type_and_range(make, protocol, degrade_patch):
+    low, high = protocol.input_range
+    for tensor in make(protocol, [2, 3], degrade_patch=degrade_patch).batch(0, 32):
+        assert tensor.dtype == torch.float32
+        assert tensor.shape == (32, protocol.channels, PATCH, PATCH)
+        overshoot = 0.2 * (high - low)  # bicubic's ILR
+        assert low - overshoot < tensor.min() < low + (high - low) / 4
+        assert high - (high - low) / 4 < tensor.max() < high + overshoot
+    assert low <= tensor.min()  # HR
+    assert tensor.max() <= high
+
+
+def test_every_patch_is_equally_likely(make):
+    """96 x 120, 54 x 70 and 90 x 64: an image is drawn as often as patches fit into it."""
+    training = make(PAPER, [2])
+    assert training.patches.tolist() == [6 * 7, 3 * 4, 5 * 4]
+    assert "74 patches of 16 x 16" in repr(training)
+
+
+def test_small_images_are_left_out(tmp_path, photo):
+    save_image(tmp_path / "large.png", photo)
+    save_image(tmp_path / "low.png", photo[:47])
+    save_image(tmp_path / "narrow.png", photo[:, :40])
+    paths = sorted(tmp_path.iterdir())
+    training = TrainingSet(paths, PAPER, [2], patch=48)
+    assert training.skipped == ["low.png", "narrow.png"]
+    assert len(training.height) == 1
+    with pytest.raises(InputError, match="None of the 2 images is as large as a patch of 48 x 48"):
+        TrainingSet(paths[1:], PAPER, [2], patch=48)
+
+
+def test_corrupt_image_is_named(paths, tmp_path):
+    (tmp_path / "bad.png").write_bytes(paths[0].read_bytes()[:500])
+    with pytest.raises(InputError, match=r"bad\.png"):
+        TrainingSet([*paths, tmp_path / "bad.png"], PAPER, [2], patch=16)

@@ -1,0 +1,62 @@
+"""The device and the data folder that are asked for."""
+
+import pytest
+import torch
+
+from vdsrlib.environment import choose_device, data_root, device_name, versions
+from vdsrlib.files import InputError
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch):
+    for name in ("VDSR_DEVICE", "VDSR_DATA"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_device(monkeypatch):
+    assert choose_device("cpu") == torch.device("cpu")
+    automatic = choose_device()
+    assert automatic.type == "cuda" or not torch.cuda.is_available()
+    monkeypatch.setenv("VDSR_DEVICE", "cpu")
+    assert choose_device() == torch.device("cpu")
+    monkeypatch.setenv("VDSR_DEVICE", "abacus")
+    with pytest.raises(InputError, match="'abacus'"):
+        choose_device()
+    assert choose_device("cpu") == torch.device("cpu")
+
+
+def test_empty_variable_is_no_device(monkeypatch):
+    automatic = choose_device()
+    monkeypatch.setenv("VDSR_DEVICE", "")
+    assert choose_device() == automatic
+
+
+@pytest.mark.parametrize("name", ["gpu", "CPU", "", "cpu:x"])
+def test_unknown_device(name):
+    with pytest.raises(InputError, match=r"Unknown device .* write auto, cpu"):
+        choose_device(name)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+@pytest.mark.parametrize("name", ["cuda", "cuda:1"])
+def test_absent_device(name):
+    with pytest.raises(InputError, match="no cuda device; write cpu or auto"):
+        choose_device(name)
+
+
+def test_records_of_the_machine():
+    assert device_name(torch.device("cpu")).startswith("cpu (")
+    assert torch.__version__.startswith(versions()["torch"].split("+")[0])
+    assert {"python", "numpy", "scikit-image"} <= set(versions())
+
+
+def test_data_root(monkeypatch, tmp_path):
+    assert data_root() is None
+    monkeypatch.setenv("VDSR_DATA", str(tmp_path))
+    assert data_root() == tmp_path
+    (tmp_path / "own").mkdir()
+    assert data_root(tmp_path / "own") == tmp_path / "own"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert data_root("~/own") == tmp_path / "own"
+    with pytest.raises(InputError, match=r"data_path names .*none, which is not a folder"):
+        data_root(tmp_path / "none")

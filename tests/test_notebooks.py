@@ -1,0 +1,146 @@
+"""The chapters: tidy as committed, and run through papermill's real command line.
+
+That they run from top to bottom, and still print what is committed, is nbval's part (see the Makefile).
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+CHAPTERS = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
+PAPERMILL = Path(sys.executable).parent / "papermill"
+TINY = [
+    part
+    for knob in ("depth 2", "width 2", "patch_size 8", "batch_size 2", "steps 2")
+    for part in f"-p {knob}".split()
+]
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def text_of(output):
+    return "".join(output.get("text", "")) + "".join(
+        str(value) for kind, value in output.get("data", {}).items() if kind.startswith("text/")
+    )
+
+
+class TestCommitted:
+    @pytest.fixture(params=CHAPTERS, ids=lambda path: path.stem)
+    def chapter(self, request):
+        notebook = nbformat.read(request.param, 4)
+        nbformat.validate(notebook)
+        return notebook
+
+    def test_committed_outputs_are_from_one_run_in_order(self, chapter):
+        counts = [cell.execution_count for cell in code_cells(chapter)]
+        assert counts == list(range(1, len(counts) + 1))
+
+    def test_committed_outputs_hold_no_error_warning_path_or_widget_state(self, chapter):
+        assert "widgets" not in chapter.metadata
+        assert "papermill" not in chapter.metadata
+        for cell in code_cells(chapter):
+            for output in cell.outputs:
+                assert output.output_type != "error"
+                assert output.get("name") != "stderr", text_of(output)
+                assert not re.search(r"(^|[\s'\"(])/(home|root|tmp|work|Users|opt)/", text_of(output))
+
+    def test_committed_cells_are_in_the_house_order(self, chapter):
+        first, *_ = chapter.cells
+        assert first.cell_type == "markdown"
+        assert re.match(r"# \d · ", first.source)
+        assert "**Question:" in first.source
+        assert "| parameter | meaning |" in first.source
+        versions, parameters, check = code_cells(chapter)[:3]
+        assert "environment.versions()" in versions.source
+        assert parameters.metadata.tags == ["parameters"]
+        assert parameters.source.startswith("# Chapter parameters\n")
+        assert check.source.startswith("refuse_unknown(In)")
+        names = re.findall(r"^(\w+):", parameters.source, re.MULTILINE)
+        assert all(f"`{name}`" in first.source for name in names), "a parameter is not in the table"
+
+    def test_committed_checks_are_seen_by_nbval(self, chapter):
+        marked = [cell for cell in code_cells(chapter) if "NBVAL_CHECK_OUTPUT" in cell.source]
+        assert marked
+        for cell in marked:
+            assert "# NBVAL_CHECK_OUTPUT" in cell.source.splitlines()
+            assert any(text_of(output).strip() for output in cell.outputs)
+
+
+def test_there_are_seven_chapters_and_the_readme_names_them():
+    readme = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
+    assert [path.name[:2] for path in CHAPTERS] == [f"{n:02d}" for n in range(1, 8)]
+    assert all(f"notebooks/{path.name}" in readme for path in CHAPTERS)
+
+
+@pytest.fixture
+def papermill(tmp_path):
+    """Run papermill as in a shell, in a folder that holds copies of the chapters."""
+    for path in CHAPTERS:
+        shutil.copy(path, tmp_path)
+
+    def run(*arguments, cwd=tmp_path):
+        environment = {**os.environ, "VDSR_DATA": ""}
+        command = [str(PAPERMILL), *map(str, arguments)]
+        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("spelling", "scales"),
+    [
+        ("-p scales 2_3_4", [2, 3, 4]),
+        ("-p scales 2", [2]),
+        ("-p scales 2.5", [2.5]),
+        ("-r scales 1.5_2_3", [1.5, 2, 3]),
+        ("-y|scales: [2, 3]", [2, 3]),
+    ],
+)
+def test_papermill_scales_mean_what_was_typed(papermill, tmp_path, spelling, scales):
+    """The executed notebook goes to stdout where no output file is named."""
+    typed = spelling.split("|") if "|" in spelling else spelling.split()
+    run = papermill("03_train.ipynb", *typed, *TINY)
+    assert run.returncode == 0, run.stderr[-2000:]
+    executed = nbformat.reads(run.stdout, 4)
+    printed = [text_of(output) for cell in code_cells(executed) for output in cell.outputs]
+    assert f"scales: {', '.join(f'{scale:g}' for scale in scales)}\n" in printed
+    record = json.loads((tmp_path / "runs/03_train/checkpoints/run.json").read_text())
+    assert record["scales"] == scales
+    assert record["recipe"]["steps"] == 2
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ("-p scales 1.5_2", "-r scales 1.5_2_3"),
+        ("-p scales 243", "-r scales 1.5_2_3"),
+        ("-p scalse 2_3", "did you mean scales?"),
+        ("-p recipe papr", "Unknown recipe 'papr'; write"),
+        ("-p batch_size many", "batch_size is 'many'; write a whole number"),
+        ("-p device tpu", "Unknown device 'tpu'"),
+    ],
+)
+def test_papermill_wrong_values_stop_with_what_to_write(papermill, tmp_path, typed, sentence):
+    run = papermill("03_train.ipynb", "out.ipynb", *typed.split())
+    assert run.returncode != 0
+    assert sentence in run.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_papermill_from_another_folder_with_an_image_of_ones_own(papermill, tmp_path, photo_file):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    typed = f"-p hd_image_path {photo_file} -p scaling_factor 1.7 -p sr_image_path big.png"
+    run = papermill(tmp_path / "07_super_resolve.ipynb", "out.ipynb", *typed.split(), cwd=elsewhere)
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["big.json", "big.png", "out.ipynb"]

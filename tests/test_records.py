@@ -1,0 +1,34 @@
+"""Results are stored with what made them."""
+
+import json
+
+import pytest
+import torch
+
+from vdsrlib import checkpoint, records
+from vdsrlib.environment import versions
+from vdsrlib.files import InputError
+
+
+def test_write_record(tmp_path, tiny, capsys):
+    weights = checkpoint.load(tiny)
+    path = tmp_path / "run" / "scores.json"
+    arguments = {"parameters": {"scale": 2.5}, "device": torch.device("cpu")}
+    records.write_record(path, [1.5, 2], weights=weights, **arguments)
+    record = json.loads(path.read_text())
+    assert record["results"] == [1.5, 2]
+    assert record["parameters"] == {"scale": 2.5}
+    assert record["weights"]["sha256"] == weights.hash
+    assert record["versions"] == versions()
+    assert record["device"].startswith("cpu")
+    assert "scores.json" in capsys.readouterr().out
+    records.write_record(path, {}, **arguments)
+    assert json.loads(path.read_text())["weights"] is None
+
+
+def test_committed(monkeypatch, tmp_path):
+    monkeypatch.setattr(records, "COMMITTED", tmp_path)
+    (tmp_path / "a.json").write_text('{"psnr": 33.66}')
+    assert records.committed("a.json") == {"psnr": 33.66}
+    with pytest.raises(InputError, match="clone the repository"):
+        records.committed("none.json")

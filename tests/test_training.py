@@ -1,0 +1,460 @@
+"""Training: recipes are what they are called, runs repeat to the bit, stop and go on, and fail safely."""
+
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
+
+from vdsrlib import checkpoint, training
+from vdsrlib.evaluation import evaluate
+from vdsrlib.files import InputError
+from vdsrlib.images import embedded, read_image, save_image
+from vdsrlib.model import VDSR
+from vdsrlib.protocol import PAPER
+from vdsrlib.training import RECIPES, Recipe, clip_gradients, get_recipe
+
+TINY = Recipe(
+    "tiny",
+    scales=(2.0, 3.0),
+    depth=3,
+    width=4,
+    patch_size=16,
+    batch_size=2,
+    steps=30,
+    optimizer="adam",
+    learning_rate=1e-3,
+    decay_steps=0,
+    ema=0.9,
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Layers this small are faster without the others."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory, photo, grey_photo):
+    """A folder of two training images, with a Set5 of one."""
+    folder = tmp_path_factory.mktemp("images")
+    save_image(folder / "a.png", photo)
+    save_image(folder / "b.png", grey_photo)
+    save_image(folder / "Set5" / "c.png", read_image(embedded(["chelsea.png"])[0])[90:138, 150:198])
+    return folder
+
+
+@pytest.fixture
+def train(tmp_path, images):
+    """Train into tmp_path/NAME; validates at the end only, and is silent."""
+
+    def run(recipe: Recipe = TINY, name: str = "run", **changes) -> training.Run:
+        arguments = {"data_path": images, "validate_every": 0, "save_every": 10, "report": lambda _: None}
+        arguments["device"] = "cpu"
+        return training.train(recipe, tmp_path / name, tmp_path / f"{name}-logs", **{**arguments, **changes})
+
+    return run
+
+
+def weights(run_or_path) -> dict[str, torch.Tensor]:
+    path = getattr(run_or_path, "weights", run_or_path)
+    return checkpoint.load(path).model.state_dict()
+
+
+def identical(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def scalars(folder, name: str) -> list[tuple[int, float]]:
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    return [(event.step, event.value) for event in events.Scalars(name)]
+
+
+class TestRecipes:
+    def test_paper(self):
+        """Section 5.2: depth 20, batch 64, momentum 0.9, weight decay 0.0001, rate 0.1 cut tenfold thrice."""
+        recipe = RECIPES["paper"]
+        assert (recipe.protocol, recipe.scales, recipe.depth, recipe.width) == ("paper", (2, 3, 4), 20, 64)
+        assert (recipe.patch_size, recipe.batch_size, recipe.overlap, recipe.orientations) == (
+            41,
+            64,
+            False,
+            8,
+        )
+        assert (recipe.optimizer, recipe.weight_decay, recipe.clip) == ("sgd", 1e-4, "element")
+        assert recipe.last_gain == 1
+        for quarter, rate in enumerate((0.1, 0.01, 0.001, 0.0001)):
+            for step in (quarter * 2490, (quarter + 1) * 2490 - 1):
+                assert recipe.rate(step) == pytest.approx(rate)
+        assert recipe.steps == 4 * 2490
+
+    def test_seed(self):
+        """--scaling_factors=2_3_4 --stop_training_at_k_step=25600 --image_size=128 --batch_size=64 …"""
+        recipe = RECIPES["seed"]
+        assert (recipe.protocol, recipe.scales, recipe.steps) == ("seed", (2, 3, 4), 25_600)
+        assert (recipe.patch_size, recipe.batch_size, recipe.depth) == (128, 64, 20)
+        assert (recipe.optimizer, recipe.learning_rate) == ("adam", 0.00005)
+        assert (recipe.decay_steps, recipe.decay_factor) == (2560, 0.9)
+        assert recipe.clip == "none"
+        for step in (0, 2559, 2560, 12_800, 25_599):
+            assert recipe.rate(step) == pytest.approx(5e-5 * 0.9 ** (step // 2560))
+
+    @pytest.mark.parametrize("name", ["cpu", "demo"])
+    def test_cosine(self, name):
+        recipe = RECIPES[name]
+        rates = [recipe.rate(step) for step in range(recipe.steps)]
+        peak = rates.index(max(rates))
+        assert max(rates) == pytest.approx(recipe.learning_rate, rel=0.05)
+        assert rates[0] > 0
+        assert all(earlier < later for earlier, later in pairwise(rates[: peak + 1]))
+        assert all(earlier > later for earlier, later in pairwise(rates[peak:]))
+        assert 0 < rates[-1] < 1e-3 * recipe.learning_rate
+
+    def test_changes(self):
+        recipe = get_recipe("demo", scales=234, steps=7, batch_size=None)
+        assert (recipe.scales, recipe.steps) == ((2, 3, 4), 7)
+        assert recipe.batch_size == RECIPES["demo"].batch_size
+        assert recipe.name == "demo"
+        with pytest.raises(InputError, match="'dmo'; write paper, seed, cpu, demo"):
+            get_recipe("dmo")
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("protocol", "bicubic"),
+            ("scales", "1_2"),
+            ("scales", []),
+            ("optimizer", "adamw"),
+            ("clip", "value"),
+            ("loss", "l1"),
+            ("precision", "float16"),
+            ("orientations", 2),
+            ("depth", 1),
+            ("width", 0),
+            ("patch_size", 2),
+            ("patch_size", 41.0),
+            ("batch_size", 0),
+            ("steps", 0),
+            ("steps", True),
+            ("decay_steps", -1),
+            ("seed", -1),
+            ("seed", 10**20),
+            ("learning_rate", 0),
+            ("learning_rate", float("nan")),
+            ("learning_rate", "fast"),
+            ("decay_factor", float("inf")),
+            ("theta", -0.01),
+            ("ema", 1.5),
+            ("weight_decay", -1.0),
+            ("last_gain", float("nan")),
+        ],
+    )
+    def test_impossible_values(self, field, value):
+        with pytest.raises(InputError, match=r"scale|protocol|" + field):
+            get_recipe("demo", **{field: value})
+
+
+class TestClipping:
+    """Section 4.2: gradients into [-theta / rate, theta / rate]."""
+
+    @pytest.fixture
+    def parameters(self):
+        torch.manual_seed(0)
+        parameters = [nn.Parameter(torch.zeros(50)), nn.Parameter(torch.zeros(4, 5))]
+        for parameter in parameters:
+            parameter.grad = torch.randn_like(parameter)
+        return parameters
+
+    @pytest.mark.parametrize(("theta", "rate"), [(0.01, 0.1), (0.01, 0.0001), (0.5, 1.0)])
+    def test_element(self, parameters, theta, rate):
+        before = [parameter.grad.clone() for parameter in parameters]
+        clip_gradients(parameters, "element", theta / rate)
+        for old, parameter in zip(before, parameters, strict=True):
+            assert (rate * parameter.grad.abs()).max() <= theta * (1 + 1e-6)
+            inside = old.abs() <= theta / rate
+            assert torch.equal(parameter.grad[inside], old[inside])
+            assert torch.equal(parameter.grad.sign(), old.sign())
+
+    @pytest.mark.parametrize("bound", [0.4, 1e6])
+    def test_norm(self, parameters, bound):
+        before = torch.cat([parameter.grad.flatten() for parameter in parameters])
+        clip_gradients(parameters, "norm", bound)
+        after = torch.cat([parameter.grad.flatten() for parameter in parameters])
+        torch.testing.assert_close(after, before * min(1, bound / before.norm().item()))
+
+    def test_none(self, parameters):
+        before = parameters[0].grad.clone()
+        clip_gradients(parameters, "none", 1e-9)
+        assert torch.equal(parameters[0].grad, before)
+
+    @pytest.mark.parametrize("rate", [0.1, 1e4])
+    def test_a_step_moves_a_weight_by_theta_at_most(self, train, rate):
+        recipe = dataclasses.replace(
+            RECIPES["paper"], depth=3, width=4, patch_size=16, batch_size=2, steps=1, learning_rate=rate
+        )
+        recipe = dataclasses.replace(recipe, weight_decay=0.0, theta=1e-4)
+        torch.manual_seed(recipe.seed)
+        initial = VDSR(3, 4).state_dict()
+        moved = [(value - initial[name]).abs().max().item() for name, value in weights(train(recipe)).items()]
+        assert max(moved) == pytest.approx(1e-4, rel=0.01)  # some element was clipped
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, images):
+    """(run, its folder, its log folder, lines it reported)."""
+    folder, lines = tmp_path_factory.mktemp("finished"), []
+    recipe = dataclasses.replace(TINY, steps=85, learning_rate=3e-3)
+    arguments = {"data_path": images, "validate_every": 40, "save_every": 30, "report": lines.append}
+    arguments["device"] = "cpu"
+    run = training.train(recipe, folder / "run", folder / "logs", **arguments)
+    return run, folder / "run", folder / "logs", lines
+
+
+class TestRun:
+    def test_loss_goes_down(self, finished):
+        losses = [row["loss"] for row in finished[0].history]
+        assert sum(losses[-3:]) < 0.7 * sum(losses[:3])
+
+    def test_history(self, finished):
+        run = finished[0]
+        assert [row["step"] for row in run.history] == [10, 20, 30, 40, 50, 60, 70, 80, 85]
+        assert [row["step"] for row in run.validation] == [40, 80, 85]
+        assert set(run.validation[-1]["psnr"]) == {"2", "3"}
+
+    def test_files(self, finished):
+        run, folder, _, _ = finished
+        assert {path.name for path in folder.iterdir()} == {"weights.safetensors", "state.pt", "run.json"}
+        record = json.loads((folder / "run.json").read_text())
+        loaded = checkpoint.load(run.weights)
+        assert record["history"] == run.history
+        assert record["validation"] == run.validation
+        assert record["weights"]["sha256"] == loaded.hash
+        assert record["recipe"] == loaded.info["recipe"]
+        assert Recipe(**record["recipe"]) == dataclasses.replace(TINY, steps=85, learning_rate=3e-3)
+        assert loaded.info["scales"] == [2, 3]
+        assert "2 images" in loaded.info["data"]
+        assert loaded.info["validation"] == {"Set5": run.validation[-1]}
+
+    def test_tensorboard_has_the_history(self, finished):
+        run, _, logs, _ = finished
+        for name in ("loss", "learning_rate"):
+            wanted = [(row["step"], pytest.approx(row[name], rel=1e-6)) for row in run.history]
+            assert scalars(logs, name) == wanted
+        for scale in ("2", "3"):
+            wanted = [(row["step"], row["psnr"][scale]["model"]) for row in run.validation]
+            assert scalars(logs, f"psnr/x{scale}") == [(s, pytest.approx(v, rel=1e-6)) for s, v in wanted]
+
+    def test_report(self, finished):
+        lines = "\n".join(finished[3])
+        for part in ("2 images", "step 30/85", "step 85/85", "step 80: Set5 x2", "against interpolation"):
+            assert part in lines
+
+    def test_validation_is_that_of_evaluate(self, finished, images):
+        run = finished[0]
+        model = checkpoint.load(run.weights).model
+        for scale, found in run.validation[-1]["psnr"].items():
+            mean = evaluate(model, PAPER, [images / "Set5" / "c.png"], float(scale))["mean"]
+            for method in ("interpolation", "model"):
+                assert found[method] == pytest.approx(mean[method]["psnr"], abs=0.01)
+
+
+def test_one_seed_one_result(train):
+    one, two = weights(train(name="one")), weights(train(name="two"))
+    assert identical(one, two)
+    other = weights(train(dataclasses.replace(TINY, seed=1), name="other"))
+    assert not identical(one, other)
+
+
+def test_average_of_the_weights(train):
+    """With ema, the saved weights lag behind those of the last step."""
+    averaged = weights(train(name="average"))
+    state = torch.load(train(name="average").weights.parent / "state.pt", weights_only=True)
+    assert not identical(averaged, state["model"])
+    plain = train(dataclasses.replace(TINY, ema=0.0), name="plain")
+    state = torch.load(plain.weights.parent / "state.pt", weights_only=True)
+    assert identical(weights(plain), state["model"])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"protocol": "seed", "degrade_patch": True, "overlap": True, "orientations": 1},
+        {"precision": "bfloat16"},
+        {"optimizer": "sgd", "clip": "element", "loss": "sum", "learning_rate": 0.1, "weight_decay": 1e-4},
+        {"clip": "norm", "theta": 0.4},
+    ],
+    ids=str,
+)
+def test_every_kind_of_recipe_trains(train, changes):
+    run = train(dataclasses.replace(TINY, **changes))
+    loaded = checkpoint.load(run.weights)
+    assert loaded.protocol == changes.get("protocol", "paper")
+    assert loaded.model.conv["1"].weight.dtype == torch.float32
+    assert all(10 < value["model"] < 60 for value in run.validation[-1]["psnr"].values())
+
+
+def test_bundled_photographs_without_data(train, monkeypatch):
+    monkeypatch.delenv("VDSR_DATA", raising=False)
+    lines = []
+    recipe = dataclasses.replace(TINY, steps=1, scales=(2,), degrade_patch=True)
+    train(recipe, data_path=None, report=lines.append)
+    assert "scikit-image photographs (training)" in lines[0]
+    assert any("scikit-image photographs (test) x2" in line for line in lines)
+
+
+class TestInterrupted:
+    class Stop(Exception):
+        pass
+
+    def stop_at(self, step: int):
+        def report(line: str) -> None:
+            if line.startswith(f"step {step}/"):
+                raise self.Stop
+
+        return report
+
+    @pytest.fixture
+    def resumed(self, train) -> training.Run:
+        """Stopped at step 20, before its state was saved: it goes on from 10."""
+        with pytest.raises(self.Stop):
+            train(report=self.stop_at(20))
+        lines = []
+        run = train(report=lines.append)
+        assert lines[0].startswith("Going on from step 10 of 30")
+        return run
+
+    def test_same_weights_and_history(self, train, resumed):
+        whole = train(name="whole")
+        assert identical(weights(resumed), weights(whole))
+        assert resumed.history == whole.history
+        assert resumed.validation == whole.validation
+
+    def test_tensorboard_has_every_step_once(self, tmp_path, resumed):
+        wanted = [(row["step"], pytest.approx(row["loss"], rel=1e-6)) for row in resumed.history]
+        assert scalars(tmp_path / "run-logs", "loss") == wanted
+
+    def test_finished_run_is_left_as_it_is(self, train):
+        first = train()
+        content = weights(first)
+        again = train()
+        assert again.history == first.history
+        assert again.validation == first.validation
+        assert identical(weights(again), content)
+
+    @pytest.mark.parametrize("save_every", [1, 5, 7])
+    def test_any_interval_of_saving(self, train, save_every):
+        whole = train(name="whole")
+        with pytest.raises(self.Stop):
+            train(save_every=save_every, report=self.stop_at(3 * save_every))
+        assert identical(weights(train(save_every=save_every)), weights(whole))
+
+    def test_killed(self, tmp_path, images, cli_environment):
+        """kill -9 after the first saved state; the same command goes on to the very same weights."""
+
+        def command(name: str) -> list[str]:
+            options = {
+                "recipe": "demo",
+                "data-path": images,
+                "ckpt-path": tmp_path / name,
+                "logs-path": tmp_path / f"{name}-logs",
+                "validate-every": 0,
+                "scales": 2,
+                "depth": 3,
+                "width": 4,
+                "patch-size": 16,
+                "batch-size": 2,
+                "steps": 300,
+                "device": "cpu",
+            }
+            typed = [str(word) for key, value in options.items() for word in (f"--{key}", value)]
+            return [sys.executable, "-m", "vdsrlib", "train", *typed]
+
+        environment = {**cli_environment, "OMP_NUM_THREADS": "1"}
+        output = {"env": environment, "stdout": subprocess.PIPE, "text": True}
+        whole = subprocess.Popen(command("whole"), **output)
+        with subprocess.Popen(command("killed"), **output) as process:
+            while process.poll() is None and not (tmp_path / "killed" / "state.pt").exists():
+                time.sleep(0.002)
+            process.kill()
+        assert process.returncode == -signal.SIGKILL
+        assert not (tmp_path / "killed" / "weights.safetensors").exists()
+        resumed = subprocess.run(command("killed"), **output)
+        assert "Going on from step" in resumed.stdout
+        whole.communicate()
+        one, two = (weights(tmp_path / name / "weights.safetensors") for name in ("killed", "whole"))
+        assert identical(one, two)
+
+
+class TestRefused:
+    def test_another_recipe_in_the_same_folder(self, train):
+        run = train()
+        content = run.weights.read_bytes()
+        with pytest.raises(InputError, match="another width, learning_rate; give another ckpt_path"):
+            train(dataclasses.replace(TINY, width=5, learning_rate=2e-3))
+        assert run.weights.read_bytes() == content
+
+    @pytest.mark.parametrize("content", [b"", b"<html>", b"PK\x03\x04 cut"])
+    def test_damaged_state(self, train, tmp_path, content):
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "state.pt").write_bytes(content)
+        with pytest.raises(InputError) as caught:
+            train()
+        message = str(caught.value)
+        assert "state.pt is damaged" in message
+        assert "remove it to start again" in message
+        assert "weights_only=False" not in message  # PyTorch's advice would run what is in the file
+
+    def test_patch_larger_than_all_images(self, train, tmp_path):
+        with pytest.raises(InputError, match="None of the 2 images is as large as a patch of 500 x 500"):
+            train(dataclasses.replace(TINY, patch_size=500))
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("which", ["ckpt", "logs"])
+    def test_file_in_place_of_a_folder(self, tmp_path, images, which):
+        (tmp_path / "file").write_text("")
+        folders = {name: tmp_path / ("file" if name == which else name) for name in ("ckpt", "logs")}
+        with pytest.raises(InputError, match="file"):
+            training.train(TINY, *folders.values(), data_path=images, report=lambda _: None)
+
+
+def test_full_disk(train, tmp_path, full_disk):
+    with pytest.raises(InputError, match=r"Cannot write .*state\.pt"):
+        train()
+    assert not list(tmp_path.glob("run/*"))
+
+
+class TestNotFinite:
+    EXPLODES = dataclasses.replace(TINY, optimizer="sgd", loss="sum", ema=0.0)
+
+    def test_says_at_which_step(self, train, tmp_path):
+        with pytest.raises(InputError, match="by step 10, at a learning rate of"):
+            train(dataclasses.replace(self.EXPLODES, learning_rate=1e9))
+        assert not list(tmp_path.glob("run/*"))
+
+    def test_keeps_the_state_from_before(self, train, tmp_path):
+        recipe = dataclasses.replace(
+            self.EXPLODES, learning_rate=1e-4, decay_steps=20, decay_factor=1e20, steps=40
+        )
+        with pytest.raises(InputError, match="by step 30"):
+            train(recipe)
+        state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+        assert state["step"] == 20
+        assert all(torch.isfinite(value).all() for value in state["model"].values())
+        assert [path.name for path in (tmp_path / "run").iterdir()] == ["state.pt"]
+
+    def test_at_the_very_last_step(self, train, tmp_path):
+        """The last loss is from before the last update: it cannot tell that the weights are lost."""
+        with pytest.raises(InputError, match="by step 1"):
+            train(dataclasses.replace(self.EXPLODES, learning_rate=1e38, steps=1))
+        assert not list(tmp_path.glob("run/*"))
