@@ -118,7 +118,7 @@ def test_unknown_suffix_is_refused(tmp_path, name):
 @pytest.mark.parametrize(("name", "width"), [("a.jpg", 70_000), ("a.webp", 20_000)], ids=["jpg", "webp"])
 def test_more_pixels_than_the_format_holds(tmp_path, name, width):
     (tmp_path / name).write_bytes(b"old")
-    with pytest.raises(InputError, match="write .png instead"):
+    with pytest.raises(InputError, match=r"write \.png instead"):
         images.save_image(tmp_path / name, np.zeros((2, width), np.uint8))
     assert (tmp_path / name).read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 1

@@ -14,6 +14,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from vdsrlib.checkpoint import DEFAULT, load
+from vdsrlib.evaluation import evaluate
+from vdsrlib.files import sha256
+from vdsrlib.images import list_images
+from vdsrlib.protocol import PAPER
+
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 CHAPTERS = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
 PAPERMILL = Path(sys.executable).parent / "papermill"
@@ -144,3 +150,39 @@ def test_papermill_from_another_folder_with_an_image_of_ones_own(papermill, tmp_
     run = papermill(tmp_path / "07_super_resolve.ipynb", "out.ipynb", *typed.split(), cwd=elsewhere)
     assert run.returncode == 0, run.stderr[-2000:]
     assert sorted(path.name for path in elsewhere.iterdir()) == ["big.json", "big.png", "out.ipynb"]
+
+
+def test_the_numbers_in_the_readme_are_the_measured_ones():
+    readme = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
+    measured = json.loads((NOTEBOOKS / "results" / "04_evaluate.json").read_text(encoding="utf-8"))
+    by_scale = measured["results"]["Set5"].values()
+    rows = {
+        "interpolation": [found["ours"]["mean"]["interpolation"]["psnr"] for found in by_scale],
+        "the authors' weights": [
+            found["the authors' weights"]["mean"]["model"]["psnr"] for found in by_scale
+        ],
+        "the weights in this package": [found["ours"]["mean"]["model"]["psnr"] for found in by_scale],
+    }
+    for name, values in rows.items():
+        assert f"| {name} | {' | '.join(f'{value:.2f}' for value in values)} |" in readme
+
+
+def test_the_measured_results_are_of_the_shipped_weights():
+    for name in ("03_train_cpu.json", "04_evaluate.json"):
+        record = json.loads((NOTEBOOKS / "results" / name).read_text(encoding="utf-8"))
+        assert record["weights"]["sha256"] == sha256(DEFAULT)
+
+
+def test_measured_cells_are_reproduced(data):
+    """Set5 at x2 whole, and one image of each other set at x3."""
+    measured = json.loads((NOTEBOOKS / "results" / "04_evaluate.json").read_text(encoding="utf-8"))["results"]
+    model = load().model
+    for name, scale in (("Set5", "2"), ("Set14", "3"), ("B100", "3")):
+        paths = list_images(data / name)[: None if name == "Set5" else 1]
+        found = evaluate(model, PAPER, paths, float(scale))["images"]
+        kept = measured[name][scale]["ours"]["images"][: len(found)]
+        for row, cell in zip(found, kept, strict=True):
+            assert row["name"] == cell["name"]
+            for method in ("interpolation", "model"):
+                assert row[method]["psnr"] == pytest.approx(cell[method]["psnr"], abs=0.01)
+                assert row[method]["ssim"] == pytest.approx(cell[method]["ssim"], abs=0.0005)

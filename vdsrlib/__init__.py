@@ -5,7 +5,7 @@ The modules, in the order in which data flows through them::
     images -> resize -> degradation -> protocol -> model -> checkpoint -> data -> training
            -> evaluation -> resolve -> features -> figures -> widgets
 
-``environment``, ``files`` and ``parameters`` serve all of them; ``python -m vdsrlib`` is a thin
+``environment``, ``files``, ``parameters`` and ``records`` serve all of them; ``python -m vdsrlib`` is a thin
 command line over the same functions that the notebooks call.
 """
 

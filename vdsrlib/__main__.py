@@ -8,7 +8,8 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from vdsrlib import checkpoint, training
-from vdsrlib.environment import choose_device, device_name, doctor, versions
+from vdsrlib.doctor import doctor
+from vdsrlib.environment import choose_device, device_name, versions
 from vdsrlib.evaluation import check_fit, evaluate
 from vdsrlib.features import activations, mosaic
 from vdsrlib.files import InputError, to_json

@@ -1,8 +1,8 @@
-"""The machine: which device, which versions, where the data is, and whether all of it works."""
+"""The machine: which device, which versions, and where the data is."""
 
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -68,39 +68,3 @@ def data_root(data_path: str | Path | None = None) -> Path | None:
         source = "data_path" if data_path else "The variable VDSR_DATA"
         raise InputError(f"{source} names {root}, which is not a folder.")
     return root
-
-
-def doctor() -> list[tuple[bool, str]]:
-    """Check what the project needs here: (passed, sentence) for each thing, failures included."""
-    from vdsrlib import checkpoint, images  # they import this module
-
-    report: list[tuple[bool, str]] = []
-    for name in (*PACKAGES, "matplotlib", "ipywidgets", "jupyterlab", "papermill"):
-        try:
-            report.append((True, f"{name} {version(name)}"))
-        except PackageNotFoundError:
-            report.append((False, f"{name} is not installed: pip install -e '.[notebooks]'"))
-    try:
-        device = choose_device()
-        torch.ones(8, device=device).sum().item()
-        report.append((True, f"device {device_name(device)}"))
-    except (InputError, RuntimeError) as error:
-        report.append((False, f"device: {error}"))
-    try:
-        root = data_root()
-        if root is None:
-            report.append((True, "data: VDSR_DATA is not set, the bundled photographs are used"))
-        else:
-            for name in (*images.TRAINING_SETS, *images.TEST_SETS):
-                found = (root / name).is_dir()
-                count = len(images.list_images(root / name)) if found else 0
-                report.append((found, f"data {name}: {count} images" if found else f"no {name}"))
-    except InputError as error:
-        report.append((False, f"data: {error}"))
-    try:
-        for path in {checkpoint.DEFAULT, *checkpoint.shipped_weights()}:
-            loaded = checkpoint.load(path)
-            report.append((True, f"weights {path.name}: {loaded.summary()}"))
-    except InputError as error:
-        report.append((False, f"weights: {error}"))
-    return report

@@ -1,0 +1,42 @@
+"""Does this machine have what the project needs?"""
+
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+from vdsrlib import checkpoint, environment, images
+from vdsrlib.files import InputError
+
+
+def doctor() -> list[tuple[bool, str]]:
+    """Check what the project needs here: (passed, sentence) for each thing, failures included."""
+    report: list[tuple[bool, str]] = []
+    for name in (*environment.PACKAGES, "matplotlib", "ipywidgets", "jupyterlab", "papermill"):
+        try:
+            report.append((True, f"{name} {version(name)}"))
+        except PackageNotFoundError:
+            report.append((False, f"{name} is not installed: pip install -e '.[notebooks]'"))
+    try:
+        device = environment.choose_device()
+        torch.ones(8, device=device).sum().item()
+        report.append((True, f"device {environment.device_name(device)}"))
+    except (InputError, RuntimeError) as error:
+        report.append((False, f"device: {error}"))
+    try:
+        root = environment.data_root()
+        if root is None:
+            report.append((True, "data: VDSR_DATA is not set, the bundled photographs are used"))
+        else:
+            for name in (*images.TRAINING_SETS, *images.TEST_SETS):
+                found = (root / name).is_dir()
+                count = len(images.list_images(root / name)) if found else 0
+                report.append((found, f"data {name}: {count} images" if found else f"no {name}"))
+    except InputError as error:
+        report.append((False, f"data: {error}"))
+    try:
+        for path in {checkpoint.DEFAULT, *checkpoint.shipped_weights()}:
+            loaded = checkpoint.load(path)
+            report.append((True, f"weights {path.name}: {loaded.summary()}"))
+    except InputError as error:
+        report.append((False, f"weights: {error}"))
+    return report
