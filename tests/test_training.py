@@ -166,7 +166,7 @@ class TestRecipes:
 
 
 class TestClipping:
-    """Section 4.2: gradients into [-theta / rate, theta / rate]."""
+    """Section 3.2: gradients into [-theta / rate, theta / rate]."""
 
     @pytest.fixture
     def parameters(self):

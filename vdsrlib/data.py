@@ -21,8 +21,8 @@ from vdsrlib.protocol import Protocol, crop_length
 class TrainingSet:
     """Pairs of ILR and HR patches, drawn as a function of (seed, step) alone.
 
-    The paper's section 5.1: 41 x 41 patches without overlap, all scales mixed in one batch (section
-    3.3), rotated and flipped. Draws are with replacement and every patch is equally likely. Nothing
+    The paper's section 3.2: 41 x 41 patches without overlap, all scales mixed in one batch; and 5.1:
+    rotated and flipped. Draws are with replacement and every patch is equally likely. Nothing
     is remembered between steps, so a stopped run goes on with the very batches it would have had.
 
     Args:

@@ -19,7 +19,7 @@ from vdsrlib.files import InputError, atomic
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 
-TRAINING_SETS = ("T91", "BSD200")  # the paper's 291 images (section 4.1)
+TRAINING_SETS = ("T91", "BSD200")  # the paper's 291 images (section 5.1)
 TEST_SETS = ("Set5", "Set14", "B100", "Urban100")
 
 # scikit-image installs these photographs with itself, so the tutorial needs no data set.

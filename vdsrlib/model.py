@@ -1,4 +1,4 @@
-"""The network of the paper's Figure 1: 20 convolutions that predict what interpolation lost."""
+"""The network of the paper's Figure 2: 20 convolutions that predict what interpolation lost."""
 
 import math
 
@@ -9,7 +9,7 @@ from vdsrlib.files import InputError
 
 
 class VDSR(nn.Module):
-    """ILR -> (conv -> ReLU) x 19 -> conv -> residual; SR = ILR + residual (sections 3.1 and 3.2).
+    """ILR -> (conv -> ReLU) x 19 -> conv -> residual; SR = ILR + residual (section 3.1, Proposed Network).
 
     Every convolution is 3 x 3 with zero padding, so the output has the input's size, and the
     receptive field is 2 * depth + 1. Layers are named as in the figures: ``conv.1`` ...
@@ -57,7 +57,7 @@ class VDSR(nn.Module):
 
 
 def receptive_field(depth: int) -> int:
-    """Side in pixels of the input square that one output pixel sees (section 3.1): 41 for depth 20."""
+    """Side in pixels of the input square that one output pixel sees (section 4.1): 41 for depth 20."""
     return 2 * depth + 1
 
 

@@ -142,7 +142,9 @@ class Recipe:
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe(  # section 5.2; theta is ours, the loss is the paper's equation in section 4.2
+        # Section 5.2, with the loss of section 3.2. The paper gives no theta; this one is ours: in short
+        # trials 1e-2 let the loss explode at the first rate, and 1e-4 settled fastest.
+        Recipe(
             "paper",
             optimizer="sgd",
             learning_rate=0.1,
@@ -150,7 +152,7 @@ RECIPES = {
             decay_factor=0.1,
             weight_decay=1e-4,
             clip="element",
-            theta=0.01,
+            theta=1e-4,
             loss="sum",
         ),
         Recipe(  # the command in the replication's README
@@ -441,8 +443,9 @@ def _step(
 def clip_gradients(parameters: Iterable[nn.Parameter], rule: str, bound: float) -> None:
     """Clip gradients in place: "element" into [-bound, bound], "norm" to a length of bound.
 
-    Section 4.2 of the paper: with bound = theta / learning rate, a step moves a weight by at most
-    theta whatever the rate, so that high rates do not explode.
+    Section 3.2 of the paper, Adjustable Gradient Clipping: with bound = theta / learning rate, one gradient
+    moves a weight by at most theta whatever the rate, so that high rates do not explode. (Momentum 0.9
+    adds ten of them up.)
     """
     if rule == "element":
         nn.utils.clip_grad_value_(parameters, bound)
