@@ -56,7 +56,8 @@ def test_places_that_cannot_be_written(tmp_path):
 def test_full_disk(tmp_path, full_disk):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(InputError, match=r"Cannot write .*a\.txt: File too large"), atomic(path) as temporary:
+    sentence = r"Cannot write .*a\.txt: File too large"
+    with pytest.raises(InputError, match=sentence), full_disk(), atomic(path) as temporary:
         temporary.write_bytes(bytes(10_000))
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

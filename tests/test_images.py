@@ -125,7 +125,7 @@ def test_more_pixels_than_the_format_holds(tmp_path, name, width):
 
 
 def test_full_disk(tmp_path, photo, full_disk):
-    with pytest.raises(InputError, match=r"Cannot write .*a\.png"):
+    with pytest.raises(InputError, match=r"Cannot write .*a\.png"), full_disk():
         images.save_image(tmp_path / "a.png", photo)
     assert not list(tmp_path.iterdir())
 

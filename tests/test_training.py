@@ -429,7 +429,7 @@ class TestRefused:
 
 
 def test_full_disk(train, tmp_path, full_disk):
-    with pytest.raises(InputError, match=r"Cannot write .*state\.pt"):
+    with pytest.raises(InputError, match=r"Cannot write .*state\.pt"), full_disk():
         train()
     assert not list(tmp_path.glob("run/*"))
 
