@@ -35,6 +35,11 @@ def bilinear_matrix(length: int, out_length: int) -> np.ndarray:
     return matrix
 
 
+def lr_length(length: int, scale: float) -> int:
+    """Pixels of an LR axis whose HR has ``length``: the whole part of length / scale."""
+    return int(length / scale + 1e-9)  # 1e-9: 3.3 / 1.1 is 2.9999…
+
+
 @dataclass(frozen=True)
 class Degradation:
     """A way down and a way up, each a function that makes the matrix of one axis.
@@ -52,8 +57,8 @@ class Degradation:
     @lru_cache(maxsize=32)  # noqa: B019  the two degradations live as long as the program
     def matrices(self, length: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
         """The matrices down and up of an axis with ``length`` pixels; LR has int(length / scale)."""
-        lr_length = max(1, int(length / scale + 1e-9))  # 1e-9: 3.3 / 1.1 is 2.9999…
-        return self.down(length, lr_length, scale), self.up(lr_length, length)
+        small = max(1, lr_length(length, scale))
+        return self.down(length, small, scale), self.up(small, length)
 
     def __call__(self, hr: Array, scale: float) -> tuple[Array, Array]:
         """HR (NumPy H x W [x C], or torch ... x H x W; floating) to (LR, ILR); ILR is HR's size."""

@@ -25,14 +25,18 @@ def predict(model: VDSR, ilr: np.ndarray, protocol: Protocol) -> np.ndarray:
     Returns:
         float64, same shape and range, not clipped.
     """
-    check_fit(model, protocol)
-    weight = next(model.parameters())
-    planes = np.atleast_3d(protocol.to_network(ilr)).transpose(2, 0, 1)[None]
-    batch = torch.from_numpy(planes.astype(np.float32)).to(weight.device)
+    batch = network_input(model, ilr, protocol)
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32 would not be float32
         out = model(batch)[0]
     sr = out.permute(1, 2, 0).cpu().numpy().astype(np.float64)
     return protocol.from_network(sr.reshape(ilr.shape))
+
+
+def network_input(model: VDSR, ilr: np.ndarray, protocol: Protocol) -> torch.Tensor:
+    """ILR as for ``predict`` to a batch of one, 1 x C x H x W, float32, in the network's range and place."""
+    check_fit(model, protocol)
+    planes = np.atleast_3d(protocol.to_network(ilr)).transpose(2, 0, 1)[None]
+    return torch.from_numpy(planes.astype(np.float32)).to(next(model.parameters()).device)
 
 
 def check_fit(model: VDSR, protocol: Protocol) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from vdsrlib.evaluation import check_fit
+from vdsrlib.evaluation import network_input
 from vdsrlib.model import VDSR
 from vdsrlib.protocol import Protocol
 
@@ -30,9 +30,7 @@ def activations(model: VDSR, ilr: np.ndarray, protocol: Protocol) -> Iterator[La
         ilr: floating, about [0, 1], H x W or H x W x 3.
         protocol: gives the network's range.
     """
-    check_fit(model, protocol)
-    planes = np.atleast_3d(protocol.to_network(ilr)).transpose(2, 0, 1)[None]
-    x = torch.from_numpy(planes.astype(np.float32)).to(next(model.parameters()).device)
+    x = network_input(model, ilr, protocol)
     for i, conv in model.conv.items():
         x = conv(x)
         yield Layer(f"conv.{i}", x[0].cpu().numpy())

@@ -25,10 +25,12 @@ WIDTH = 10.5  # inches, of a full row
 Box = tuple[int, int, int, int]
 
 
-def _figure(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
+def _figure(
+    rows: int, columns: int, width: float, height: float, **options: Any
+) -> tuple[Figure, np.ndarray]:
     """Axes in a 2-D array; the figure is not kept by pyplot, so it is shown once, where returned."""
     figure, axes = plt.subplots(
-        rows, columns, figsize=(width, height), dpi=DPI, squeeze=False, layout="constrained"
+        rows, columns, figsize=(width, height), dpi=DPI, squeeze=False, layout="constrained", **options
     )
     plt.close(figure)
     return figure, axes
@@ -55,16 +57,8 @@ def image_row(images: Mapping[str, np.ndarray], box: Box | None = None, columns:
     height, width = max(picture.shape[:2] for picture in pictures)
     cell = WIDTH / columns
     tall = [cell * height / width] + ([cell * box[2] / box[3]] if box else [])
-    figure, axes = plt.subplots(
-        bands * len(tall),
-        columns,
-        figsize=(WIDTH, bands * (sum(tall) + 0.35)),
-        dpi=DPI,
-        squeeze=False,
-        layout="constrained",
-        height_ratios=tall * bands,
-    )
-    plt.close(figure)
+    size = WIDTH, bands * (sum(tall) + 0.35)
+    figure, axes = _figure(bands * len(tall), columns, *size, height_ratios=tall * bands)
     for axis in axes.flat:
         axis.axis("off")
     for i, (title, picture) in enumerate(zip(images, pictures, strict=True)):

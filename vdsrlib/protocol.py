@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from vdsrlib.degradation import DEGRADATIONS
+from vdsrlib.degradation import DEGRADATIONS, lr_length
 from vdsrlib.files import InputError
 from vdsrlib.images import as_rgb, luma, to_float, to_uint8
 from vdsrlib.resize import Array
@@ -115,7 +115,7 @@ def crop_length(length: int, scale: float) -> int:
     For a real scale, where few lengths are, it is the smallest side whose LR has as many pixels as that of
     ``length``: LR and HR then have the scale between them to within one HR pixel.
     """
-    return math.ceil(scale * int(length / scale + 1e-9) - 1e-9)
+    return math.ceil(scale * lr_length(length, scale) - 1e-9)
 
 
 PAPER = Protocol(

@@ -270,7 +270,7 @@ def train(
             raise InputError(f"{name} is {value}; write a whole number from {least} up.")
     state_file = ckpt_path / "state.pt"
     images = [path.name for path in paths]
-    state = _load_state(state_file, {"recipe": recipe.to_dict(), "images": images})
+    state = _load_state(state_file, {**recipe.to_dict(), "images": images})
 
     torch.manual_seed(recipe.seed)
     model = VDSR(recipe.depth, recipe.width, protocol.channels, recipe.last_gain)
@@ -454,15 +454,15 @@ def clip_gradients(parameters: Iterable[nn.Parameter], rule: str, bound: float) 
 
 
 def _load_state(path: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
-    """The saved state, if there is one, and if it is of this recipe and these images."""
+    """The saved state, if there is one; ``wanted`` holds the recipe's fields and the images' names."""
     if not path.exists():
         return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        found = {"images": state["images"], **state["recipe"]}
+        found = {**state["recipe"], "images": state["images"]}
     except Exception as error:  # unpickling fails in as many ways as there are damages
         raise InputError(f"{path} is damaged ({error}); remove it to start again.") from error
-    changed = [k for k, v in {"images": wanted["images"], **wanted["recipe"]}.items() if found.get(k) != v]
+    changed = [name for name, value in wanted.items() if found.get(name) != value]
     if changed:
         raise InputError(
             f"{path.parent} holds a run with another {', '.join(changed)}; give another ckpt_path."
