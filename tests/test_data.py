@@ -10,6 +10,7 @@ from vdsrlib.data import TrainingSet
 from vdsrlib.files import InputError
 from vdsrlib.images import as_rgb, embedded, luma, read_image, save_image
 from vdsrlib.protocol import PAPER, SEED, Protocol, crop_length
+from vdsrlib.resize import imresize
 
 SCALES = (2.0, 2.5, 3.0)
 PATCH = 16
@@ -165,3 +166,67 @@ def test_corrupt_image_is_named(paths, tmp_path):
     (tmp_path / "bad.png").write_bytes(paths[0].read_bytes()[:500])
     with pytest.raises(InputError, match=r"bad\.png"):
         TrainingSet([*paths, tmp_path / "bad.png"], PAPER, [2], patch=16)
+
+
+def test_corrupt_image_left_out(paths, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    training = TrainingSet([bad, *paths], PAPER, [2], patch=PATCH, skip_broken=True)
+    assert training.broken == ["bad.png"]
+    assert len(training.sizes) == len(paths)
+    with pytest.raises(InputError, match="None of the 1 images can be read"):
+        TrainingSet([bad], PAPER, [2], patch=PATCH, skip_broken=True)
+
+
+def test_copies_are_smaller_images(make, paths):
+    """Each image, and then the same at half its size, cut and degraded like any other."""
+    training = make(PAPER, [2], copies=(1.0, 0.5))
+    whole = [pixels(path, PAPER) for path in paths]
+    halves = [imresize(image, 0.5) for image in whole]
+    wanted = [image for pair in zip(whole, halves, strict=True) for image in pair]
+    assert training.sizes == [(h // 2 * 2, w // 2 * 2) for h, w, _ in (image.shape for image in wanted)]
+    found = {place[0] for _, hr in pairs(PAPER, training.batch(0, 200)) for place in origins(hr, wanted)}
+    assert found == set(range(len(wanted)))
+
+
+@PROTOCOLS
+@pytest.mark.parametrize("degrade_patch", [True, False])
+def test_shares_make_up_the_batch(make, protocol, degrade_patch):
+    training = make(protocol, SCALES, degrade_patch=degrade_patch)
+    for whole, *parts in zip(
+        training.batch(5, 9), *(training.batch(5, 9, (i, 3)) for i in range(3)), strict=True
+    ):
+        assert torch.equal(torch.stack(parts, dim=1).flatten(0, 1), whole)
+
+
+class TestStore:
+    @PROTOCOLS
+    @pytest.mark.parametrize("degrade_patch", [True, False])
+    def test_same_batches(self, make, tmp_path, protocol, degrade_patch):
+        memory = make(protocol, SCALES, degrade_patch=degrade_patch)
+        stored = make(protocol, SCALES, degrade_patch=degrade_patch, store=tmp_path)
+        assert "on disk" in repr(stored)
+        read = list(stored.batches(range(3, 9), 8))
+        assert len(read) == 6
+        for step, batch in enumerate(read, start=3):
+            assert all(torch.equal(a, b) for a, b in zip(batch, memory.batch(step, 8), strict=True))
+
+    def test_prepared_once_for_the_same_content(self, make, paths, tmp_path):
+        make(PAPER, SCALES, store=tmp_path)
+        (folder,) = tmp_path.iterdir()
+        kept = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+        assert kept.keys() == {"hr", "ilr", "index.json"}
+        again = make(PAPER, SCALES, store=tmp_path, seed=8, overlap=True)
+        assert [*tmp_path.iterdir()] == [folder]
+        assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == kept
+        assert again.sizes == make(PAPER, SCALES).sizes
+        make(PAPER, [2], store=tmp_path)
+        TrainingSet(paths[1:], PAPER, SCALES, patch=PATCH, store=tmp_path)
+        assert len(list(tmp_path.iterdir())) == 3
+
+    def test_nothing_is_left_of_a_failure(self, paths, tmp_path):
+        bad = tmp_path / "bad.png"
+        bad.write_bytes(b"no image")
+        with pytest.raises(InputError, match=r"bad\.png"):
+            TrainingSet([*paths, bad], PAPER, SCALES, patch=PATCH, store=tmp_path / "store")
+        assert not list((tmp_path / "store").iterdir())

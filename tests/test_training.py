@@ -2,24 +2,29 @@
 
 import dataclasses
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
 from vdsrlib import checkpoint, training
+from vdsrlib.distributed import World
 from vdsrlib.evaluation import evaluate
 from vdsrlib.files import InputError
 from vdsrlib.images import embedded, read_image, save_image
 from vdsrlib.model import VDSR
+from vdsrlib.optimizer import clip_gradients
 from vdsrlib.protocol import PAPER
-from vdsrlib.training import RECIPES, Recipe, clip_gradients, get_recipe
+from vdsrlib.recipe import RECIPES, Recipe, get_recipe
 
 TINY = Recipe(
     "tiny",
@@ -110,7 +115,7 @@ class TestRecipes:
         for step in (0, 2559, 2560, 12_800, 25_599):
             assert recipe.rate(step) == pytest.approx(5e-5 * 0.9 ** (step // 2560))
 
-    @pytest.mark.parametrize("name", ["cpu", "demo"])
+    @pytest.mark.parametrize("name", ["best", "demo"])
     def test_cosine(self, name):
         recipe = RECIPES[name]
         rates = [recipe.rate(step) for step in range(recipe.steps)]
@@ -126,7 +131,7 @@ class TestRecipes:
         assert (recipe.scales, recipe.steps) == ((2, 3, 4), 7)
         assert recipe.batch_size == RECIPES["demo"].batch_size
         assert recipe.name == "demo"
-        with pytest.raises(InputError, match="'dmo'; write paper, seed, cpu, demo"):
+        with pytest.raises(InputError, match="'dmo'; write paper, seed, best, demo"):
             get_recipe("dmo")
 
     @pytest.mark.parametrize(
@@ -234,7 +239,8 @@ class TestRun:
 
     def test_files(self, finished):
         run, folder, _, _ = finished
-        assert {path.name for path in folder.iterdir()} == {"weights.safetensors", "state.pt", "run.json"}
+        files = {"weights.safetensors", "state.pt", "samples.png", "run.json"}
+        assert {path.name for path in folder.iterdir()} == files
         record = json.loads((folder / "run.json").read_text())
         loaded = checkpoint.load(run.weights)
         assert record["history"] == run.history
@@ -291,6 +297,7 @@ def test_average_of_the_weights(train):
     [
         {"protocol": "seed", "degrade_patch": True, "overlap": True, "orientations": 1},
         {"precision": "bfloat16"},
+        {"optimizer": "muon", "loss": "absolute", "copies": (1.0, 0.5)},
         {"optimizer": "sgd", "clip": "element", "loss": "sum", "learning_rate": 0.1, "weight_decay": 1e-4},
         {"clip": "norm", "theta": 0.4},
     ],
@@ -359,10 +366,11 @@ class TestInterrupted:
             train(save_every=save_every, report=self.stop_at(3 * save_every))
         assert identical(weights(train(save_every=save_every)), weights(whole))
 
-    def test_killed(self, tmp_path, images, cli_environment):
-        """kill -9 after the first saved state; the same command goes on to the very same weights."""
+    @pytest.fixture
+    def command(self, tmp_path, images):
+        """The command line of a short run into tmp_path/NAME."""
 
-        def command(name: str) -> list[str]:
+        def words(name: str, **changes) -> list[str]:
             options = {
                 "recipe": "demo",
                 "data-path": images,
@@ -376,24 +384,130 @@ class TestInterrupted:
                 "batch-size": 2,
                 "steps": 300,
                 "device": "cpu",
+                **changes,
             }
             typed = [str(word) for key, value in options.items() for word in (f"--{key}", value)]
-            return [sys.executable, "-m", "vdsrlib", "train", *typed]
+            return ["-m", "vdsrlib", "train", *typed]
 
-        environment = {**cli_environment, "OMP_NUM_THREADS": "1"}
-        output = {"env": environment, "stdout": subprocess.PIPE, "text": True}
-        whole = subprocess.Popen(command("whole"), **output)
-        with subprocess.Popen(command("killed"), **output) as process:
+        return words
+
+    @pytest.fixture
+    def quiet(self, cli_environment):
+        return {"env": {**cli_environment, "OMP_NUM_THREADS": "1"}, "stdout": subprocess.PIPE, "text": True}
+
+    def test_killed(self, tmp_path, command, quiet):
+        """kill -9 after the first saved state; the same command goes on to the very same weights."""
+        whole = subprocess.Popen([sys.executable, *command("whole")], **quiet)
+        with subprocess.Popen([sys.executable, *command("killed")], **quiet) as process:
             while process.poll() is None and not (tmp_path / "killed" / "state.pt").exists():
                 time.sleep(0.002)
             process.kill()
         assert process.returncode == -signal.SIGKILL
         assert not (tmp_path / "killed" / "weights.safetensors").exists()
-        resumed = subprocess.run(command("killed"), **output)
+        resumed = subprocess.run([sys.executable, *command("killed")], **quiet)
         assert "Going on from step" in resumed.stdout
         whole.communicate()
         one, two = (weights(tmp_path / name / "weights.safetensors") for name in ("killed", "whole"))
         assert identical(one, two)
+
+    def test_terminated(self, tmp_path, command, quiet):
+        """SIGTERM saves at once, between two intervals of saving, and exits as a scheduler expects."""
+        steps = 20_000  # more than can be done before the signal
+        words = [sys.executable, *command("run", steps=steps, **{"save-every": steps})]
+        with subprocess.Popen(words, **quiet) as process:
+            while process.poll() is None and not list(tmp_path.glob("run-logs/*")):
+                time.sleep(0.01)
+            time.sleep(0.3)
+            process.send_signal(signal.SIGTERM)
+            output = process.stdout.read()
+        assert process.returncode == 128 + signal.SIGTERM
+        saved = torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"]
+        assert 0 < saved < steps
+        assert f"Stopped after step {saved}; the same command goes on from there." in output
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_signal_loses_nothing(self, train, number):
+        """Stopped in the middle by either signal, and gone on: bit by bit the uninterrupted run."""
+
+        def once(line: str) -> None:
+            if line.startswith("step 10/"):
+                signal.raise_signal(number)
+
+        before = signal.getsignal(number)
+        with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else SystemExit):
+            train(report=once)
+        assert signal.getsignal(number) is before
+        lines = []
+        resumed = train(report=lines.append)
+        assert lines[0].startswith("Going on from step 11 of 30")
+        assert identical(weights(resumed), weights(train(name="whole")))
+
+    def test_two_processes(self, tmp_path, command, quiet):
+        """torchrun: the curve of one process to 1e-4, one writer; its state goes on in one process."""
+        alone = {"batch-size": 4, "steps": 40, "optimizer": "muon", "learning-rate": 1e-3}
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        subprocess.run([sys.executable, *command("one", **alone)], check=True, **quiet)
+        both = subprocess.run([*torchrun, *command("two", **alone)], check=True, **quiet)
+        assert both.stdout.count("Training on") == 1
+        one, two = (json.loads((tmp_path / name / "run.json").read_text()) for name in ("one", "two"))
+        assert (one["processes"], two["processes"]) == (1, 2)
+        assert len(list((tmp_path / "two-logs").iterdir())) == 1
+        losses = [[row["loss"] for row in record["history"]] for record in (one, two)]
+        assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+        assert two["validation"][-1]["psnr"]["2"]["model"] == pytest.approx(
+            one["validation"][-1]["psnr"]["2"]["model"], abs=1e-3
+        )
+        again = subprocess.run([*torchrun, *command("two", **alone)], check=True, **quiet)
+        assert "holds this run, finished" in again.stdout
+
+    def test_batch_that_processes_cannot_share(self, train, monkeypatch):
+        monkeypatch.setattr(training, "join", lambda device: nullcontext(World(device, size=3)))
+        with pytest.raises(InputError, match="batch_size is 2; write a multiple of the 3 processes"):
+            train()
+
+
+class TestStore:
+    def test_same_weights(self, train, tmp_path):
+        """Pixels from a store, read ahead by workers: the weights of the run in memory."""
+        memory = weights(train(name="memory"))
+        lines = []
+        stored = train(name="stored", store=tmp_path / "store", report=lines.append)
+        assert identical(weights(stored), memory)
+        assert "MiB on disk" in lines[0]
+
+    def test_full_disk(self, train, tmp_path, full_disk):
+        with pytest.raises(InputError, match=r"Cannot write .*store"), full_disk():
+            train(store=tmp_path / "store")
+        assert not list((tmp_path / "store").iterdir())
+
+
+def test_compiled_network_trains_alike(train):
+    if shutil.which("g++") is None:
+        pytest.skip("torch.compile needs a C++ compiler")
+    recipe = dataclasses.replace(TINY, steps=20)
+    plain, compiled = (train(recipe, name=str(c), compiled=c).history[-1]["loss"] for c in (False, True))
+    assert compiled == pytest.approx(plain, rel=1e-4)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_cuda_follows_the_cpu(train):
+    """The engine's defaults on a GPU: compiled, in bfloat16 where it is fast."""
+    recipe = dataclasses.replace(TINY, depth=8, width=32, steps=100, precision="auto")
+    cpu, cuda = (train(recipe, name=device, device=device) for device in ("cpu", "cuda"))
+    for scale, value in cpu.validation[-1]["psnr"].items():
+        assert cuda.validation[-1]["psnr"][scale]["model"] == pytest.approx(value["model"], abs=0.1)
+
+
+def test_samples(train, tmp_path, finished):
+    """Three rows (ILR, SR, HR) of the same eight patches: SR and HR are alike, ILR and HR less so."""
+    picture = read_image(finished[1] / "samples.png").astype(float)
+    assert picture.shape == (3 * 18, 8 * 18)
+    ilr, sr, hr = np.split(picture, 3)
+    assert np.abs(hr - ilr).mean() > 1
+    assert np.abs(hr - sr).mean() < 40
+    events = EventAccumulator(str(finished[2]), size_guidance={"images": 0}).Reload()
+    assert events.Images("ILR, SR, HR")
 
 
 class TestRefused:
@@ -414,6 +528,23 @@ class TestRefused:
         assert "state.pt is damaged" in message
         assert "remove it to start again" in message
         assert "weights_only=False" not in message  # PyTorch's advice would run what is in the file
+
+    def test_another_image_under_the_same_name(self, train, tmp_path, images, photo):
+        folder = shutil.copytree(images, tmp_path / "copy")
+        train(data_path=folder)
+        save_image(folder / "a.png", photo[::-1])
+        with pytest.raises(InputError, match="another images; give another ckpt_path"):
+            train(data_path=folder)
+
+    def test_broken_image(self, train, tmp_path, images):
+        folder = shutil.copytree(images, tmp_path / "copy")
+        (folder / "c.png").write_bytes((folder / "a.png").read_bytes()[:900])
+        with pytest.raises(InputError, match=r"c\.png cannot be read"):
+            train(data_path=folder)
+        lines = []
+        run = train(data_path=folder, skip_broken=True, report=lines.append)
+        assert "Left out, cannot be read: c.png." in lines
+        assert identical(weights(run), weights(train(name="whole")))
 
     def test_patch_larger_than_all_images(self, train, tmp_path):
         with pytest.raises(InputError, match="None of the 2 images is as large as a patch of 500 x 500"):

@@ -16,6 +16,7 @@ from vdsrlib.files import InputError, to_json
 from vdsrlib.images import check_name, list_images, read_image, save_image
 from vdsrlib.parameters import parse_scale, parse_scales
 from vdsrlib.protocol import PROTOCOLS, get_protocol
+from vdsrlib.recipe import RECIPES, get_recipe
 from vdsrlib.resolve import degrade_and_resolve, super_resolve
 
 
@@ -42,13 +43,17 @@ def _parser() -> argparse.ArgumentParser:
         return new
 
     train = command("train", "Train a network; run again, it goes on where it was.", weights=False)
-    train.add_argument("--recipe", default="demo", help=f"{', '.join(training.RECIPES)}")
+    train.add_argument("--recipe", default="demo", help=f"{', '.join(RECIPES)}")
     train.add_argument("--data-path", help="folder of images, or of T91 and BSD200")
     train.add_argument("--ckpt-path", default="runs/train/checkpoints")
     train.add_argument("--logs-path", default="runs/train/logs")
     train.add_argument("--validation-set", default="Set5")
     train.add_argument("--validate-every", type=int, default=500, metavar="STEPS")
+    train.add_argument("--save-every", type=int, default=100, metavar="STEPS")
+    train.add_argument("--store", metavar="DIR", help="prepare pixels there, for sets larger than memory")
+    train.add_argument("--skip-broken", action="store_true", help="leave out images that cannot be read")
     knobs = train.add_argument_group("changes to the recipe")
+    knobs.add_argument("--protocol", choices=PROTOCOLS, help="colour, degradation and range")
     knobs.add_argument("--scales", type=parse_scales, help="such as 2_3_4")
     knobs.add_argument("--patch-size", type=int)
     knobs.add_argument("--batch-size", type=int)
@@ -58,10 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     knobs.add_argument("--decay-steps", type=int, help="0: cosine")
     knobs.add_argument("--decay-factor", type=float)
     knobs.add_argument("--steps", type=int)
-    knobs.add_argument("--optimizer", help="sgd or adam")
+    knobs.add_argument("--optimizer", help="sgd, adam or muon")
     knobs.add_argument("--clip", help="none, element or norm")
     knobs.add_argument("--theta", type=float)
-    knobs.add_argument("--precision", help="float32 or bfloat16")
+    knobs.add_argument("--loss", help="sum, mean or absolute")
+    knobs.add_argument("--precision", help="float32, bfloat16 or auto")
     knobs.add_argument("--seed", type=int)
     train.set_defaults(run=_train, knobs=[action.dest for action in knobs._group_actions])
 
@@ -102,12 +108,15 @@ def _load(arguments: argparse.Namespace) -> checkpoint.Checkpoint:
 def _train(arguments: argparse.Namespace) -> int:
     changes = {name: getattr(arguments, name) for name in arguments.knobs}
     run = training.train(
-        training.get_recipe(arguments.recipe, **changes),
+        get_recipe(arguments.recipe, **changes),
         arguments.ckpt_path,
         arguments.logs_path,
         data_path=arguments.data_path,
         validation_set=arguments.validation_set,
         validate_every=arguments.validate_every,
+        save_every=arguments.save_every,
+        store=arguments.store,
+        skip_broken=arguments.skip_broken,
         device=arguments.device,
     )
     print(f"Weights: {run.weights}")

@@ -1,21 +1,31 @@
-"""Training data on the device: images decoded once, patches cut and turned by indexing.
+"""Training data: images decoded and degraded once, patches cut and turned by indexing.
 
-All images lie in one flat tensor, so a batch of patches from any images, at any position, scale and
-orientation is a single gather, on a CPU and on a GPU alike.
+All images lie in one flat tensor, on the device or in a file, so a batch of patches from any
+images, at any position, scale and orientation is a single gather, on a CPU and on a GPU alike.
 """
 
-from collections.abc import Sequence
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from vdsrlib import files
 from vdsrlib.degradation import DEGRADATIONS
 from vdsrlib.files import InputError
 from vdsrlib.images import as_rgb, luma, read_image, to_float
 from vdsrlib.protocol import Protocol, crop_length
+from vdsrlib.resize import imresize
+
+Batch = tuple[Tensor, Tensor]
 
 
 class TrainingSet:
@@ -34,12 +44,16 @@ class TrainingSet:
         degrade_patch: cut the HR patch first and degrade it by itself, as the 2018 replication does;
             else degrade the whole image once a scale, and cut HR and ILR at the same place.
         orientations: 1 (as they are), 4 (rotations) or 8 (rotations and flips).
+        copies: factors by which every image is resized; each copy counts as one more image.
         seed: of the draws.
         device: where the pixels lie: HR takes 1 byte a sample, ILR 4 bytes a sample and scale.
+        store: a folder; the pixels then lie in files there, are read as they are needed, and
+            may be more than memory holds. Prepared once for the same images and degradation.
+        skip_broken: leave out images that cannot be read, and name them in ``broken``.
         progress: show a bar while images are decoded.
 
     Raises:
-        InputError: an image cannot be read, or none is as large as a patch.
+        InputError: an image cannot be read, none is as large as a patch, or the store's disk is full.
     """
 
     def __init__(
@@ -52,41 +66,33 @@ class TrainingSet:
         overlap: bool = False,
         degrade_patch: bool = False,
         orientations: int = 8,
+        copies: Sequence[float] = (1.0,),
         seed: int = 0,
         device: torch.device | str = "cpu",
+        store: str | Path | None = None,
+        skip_broken: bool = False,
         progress: bool = False,
     ) -> None:
         self.protocol, self.scales, self.patch = protocol, tuple(scales), patch
         self.overlap, self.degrade_patch, self.seed = overlap, degrade_patch, seed
+        self.copies, self.stored = tuple(copies), store is not None
+        self.device = torch.device(device)
         self.skipped: list[str] = []
-        sizes, hr_parts, ilr_parts = [], [], []
-        for path in tqdm(paths, "Decode and degrade", disable=not progress, leave=False):
-            image = read_image(path)
-            hr = luma(image)[..., None] if protocol.colour == "luma" else as_rgb(image)
-            height, width = hr.shape[:2]
-            if not degrade_patch:  # the part of the image that is a multiple of every scale
-                height = min(crop_length(height, scale) for scale in self.scales)
-                width = min(crop_length(width, scale) for scale in self.scales)
-            if min(height, width) < patch:
-                self.skipped.append(path.name)
-                continue
-            sizes.append((height, width))
-            hr_parts.append(hr[:height, :width].reshape(-1, protocol.channels))
-            if not degrade_patch:
-                ilr_parts.append([self._ilr(hr, scale)[:height, :width] for scale in self.scales])
-        if not sizes:
-            raise InputError(
-                f"None of the {len(self.skipped)} images is as large as a patch of {patch} x {patch} "
-                "pixels; use larger images or a smaller patch."
-            )
-        # channels x pixels of all images, and scales x channels x pixels
-        self.hr = torch.from_numpy(np.concatenate(hr_parts).T.copy()).to(device)
-        if not degrade_patch:
-            flat = [[ilr.reshape(-1, protocol.channels).T for ilr in part] for part in ilr_parts]
-            self.ilr = torch.from_numpy(np.concatenate(flat, axis=-1)).to(device)
-        self.height, self.width = torch.tensor(sizes).T
+        self.broken: list[str] = []
+        self.sizes: list[tuple[int, int]] = []
+        bar = tqdm(paths, "Decode and degrade", disable=not progress, leave=False)
+        if store is None:
+            hr, ilr = io.BytesIO(), io.BytesIO()
+            self._prepare(bar, hr, ilr, skip_broken)
+            self.hr = _tensor(hr.getbuffer(), torch.uint8).to(self.device)
+            self.ilr = _tensor(ilr.getbuffer(), torch.float32).to(self.device)
+        else:
+            folder = self._stored(bar, Path(store), skip_broken)
+            self.hr = _mapped(folder / "hr", torch.uint8)
+            self.ilr = _mapped(folder / "ilr", torch.float32)
+        self.height, self.width = torch.tensor(self.sizes).T
         areas = self.height * self.width
-        self.offset = areas.cumsum(0) - areas
+        self.offset = areas.cumsum(0) - areas  # pixels before each image
         rows, cols = self._places(self.height), self._places(self.width)
         self.patches = rows * cols  # how many each image holds
         cells = torch.arange(patch**2).view(patch, patch)
@@ -95,19 +101,28 @@ class TrainingSet:
         self.cells = torch.stack(turned)  # orientation x patch x patch: which pixel comes here
 
     def __repr__(self) -> str:
+        images = f"{len(self.sizes)} images"
+        if len(self.copies) > 1:
+            images += f" with their {len(self.copies)} sizes"
         return (
-            f"{len(self.height)} images, {self.hr.shape[1] / 1e6:.1f} megapixels, "
+            f"{images}, {int((self.height * self.width).sum()) / 1e6:.1f} megapixels, "
             f"{int(self.patches.sum()):,} patches of {self.patch} x {self.patch} a scale and "
-            f"orientation, {self.nbytes / 2**20:.0f} MiB"
+            f"orientation, {self.nbytes / 2**20:.0f} MiB {'on disk' if self.stored else 'in memory'}"
         )
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the pixels take on the device."""
-        return self.hr.nbytes + (0 if self.degrade_patch else self.ilr.nbytes)
+        """Bytes that the pixels take on the device, or on disk."""
+        return self.hr.nbytes + self.ilr.nbytes
 
-    def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
-        """The batch of a step: (ILR, HR), float32, size x channels x patch x patch, network range."""
+    def batch(self, step: int, size: int, share: tuple[int, int] = (0, 1)) -> Batch:
+        """The batch of a step: (ILR, HR), float32, size x channels x patch x patch, network range.
+
+        Args:
+            step: from 0.
+            size: patches of the whole batch.
+            share: (i, n) for the i-th of n equal parts of it, when n processes train together.
+        """
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
 
         def draw(below: Tensor | int) -> Tensor:
@@ -121,18 +136,92 @@ class TrainingSet:
         cell = self.cells[draw(len(self.cells))]
         row = top[:, None, None] + cell // self.patch
         col = left[:, None, None] + cell % self.patch
-        pixel = self.offset[image, None, None] + row * self.width[image, None, None] + col
-        pixel, scale = pixel.to(self.hr.device), scale.to(self.hr.device)
-        hr = self.hr[:, pixel].transpose(0, 1).float() / 255.0
+        pixel = row * self.width[image, None, None] + col
+
+        part = slice(share[0], None, share[1])
+        image, scale, pixel = image[part, None], scale[part], pixel[part, None]
+        channel, area = torch.arange(self.protocol.channels), self.height[image] * self.width[image]
+        start = self.offset[image] * len(channel)  # of an image's planes in the flat tensor
+        place = (start + area * channel)[..., None, None] + pixel
+        hr = self.hr[place.to(self.hr.device)].float() / 255.0
         if self.degrade_patch:
             ilr = torch.empty_like(hr)
             for i, factor in enumerate(self.scales):
-                chosen = scale == i
+                chosen = (scale == i).to(hr.device)
                 ilr[chosen] = DEGRADATIONS[self.protocol.degradation](hr[chosen], factor)[1]
         else:
-            # two indices with a slice between them: the indexed axes come first
-            ilr = self.ilr[scale[:, None, None], :, pixel].permute(0, 3, 1, 2)
+            plane = scale[:, None] * len(channel) + channel
+            place = (start * len(self.scales) + area * plane)[..., None, None] + pixel
+            ilr = self.ilr[place.to(self.ilr.device)]
         return self.protocol.to_network(ilr), self.protocol.to_network(hr)
+
+    def batches(
+        self, steps: range, size: int, share: tuple[int, int] = (0, 1), workers: int = 2
+    ) -> Iterator[Batch]:
+        """The batches of these steps, on the device; from a store, worker processes read ahead."""
+        if not self.stored:
+            yield from (self.batch(step, size, share) for step in steps)
+            return
+        loader = DataLoader(
+            _Batches(self, size, share),
+            batch_size=None,  # an item is a batch already
+            sampler=steps,
+            num_workers=workers,
+            pin_memory=self.device.type == "cuda",
+        )
+        for ilr, hr in loader:
+            yield ilr.to(self.device, non_blocking=True), hr.to(self.device, non_blocking=True)
+
+    def _prepare(
+        self, paths: Sequence[Path], hr_file: BinaryIO, ilr_file: BinaryIO, skip_broken: bool
+    ) -> None:
+        """Write image after image: HR as channels x pixels, ILR as scales x channels x pixels."""
+        for path in paths:
+            try:
+                image = read_image(path)
+            except InputError:
+                if not skip_broken:
+                    raise
+                self.broken.append(path.name)
+                continue
+            whole = luma(image)[..., None] if self.protocol.colour == "luma" else as_rgb(image)
+            for factor in self.copies:
+                hr = whole if factor == 1 else imresize(whole, factor)
+                height, width = hr.shape[:2]
+                if not self.degrade_patch:  # the part of the image that is a multiple of every scale
+                    height = min(crop_length(height, scale) for scale in self.scales)
+                    width = min(crop_length(width, scale) for scale in self.scales)
+                if min(height, width) < self.patch:
+                    self.skipped.append(path.name + (f" x{factor:g}" if factor != 1 else ""))
+                    continue
+                self.sizes.append((height, width))
+                hr_file.write(_planes(hr[:height, :width]))
+                for scale in () if self.degrade_patch else self.scales:
+                    ilr_file.write(_planes(self._ilr(hr, scale)[:height, :width]))
+        if not self.sizes:
+            raise InputError(
+                f"None of the {len(self.skipped)} images is as large as a patch of {self.patch} x "
+                f"{self.patch} pixels; use larger images or a smaller patch."
+                if self.skipped
+                else f"None of the {len(self.broken)} images can be read."
+            )
+
+    def _stored(self, paths: Sequence[Path], root: Path, skip_broken: bool) -> Path:
+        """The folder in ``root`` with the pixels of these images; made when it is not there."""
+        content = [self.protocol.name, self.scales, self.copies, self.patch, self.degrade_patch, skip_broken]
+        content += [(path.name, files.sha256(path)) for path in paths]
+        folder = root / hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+        if not (folder / "index.json").exists():
+            # Written beside and renamed whole: a folder of that name is complete.
+            with files.atomic_folder(folder) as temporary, ExitStack() as stack:
+                hr, ilr = (stack.enter_context((temporary / name).open("wb")) for name in ("hr", "ilr"))
+                self._prepare(paths, hr, ilr, skip_broken)
+                index = {"sizes": self.sizes, "skipped": self.skipped, "broken": self.broken}
+                files.write_json(temporary / "index.json", index)
+        index = json.loads((folder / "index.json").read_text())
+        self.sizes = [(height, width) for height, width in index["sizes"]]
+        self.skipped, self.broken = index["skipped"], index["broken"]
+        return folder
 
     def _ilr(self, hr: np.ndarray, scale: float) -> np.ndarray:
         height, width = crop_length(hr.shape[0], scale), crop_length(hr.shape[1], scale)
@@ -141,3 +230,33 @@ class TrainingSet:
     def _places(self, side: Tensor) -> Tensor:
         """How many places a patch has along a side."""
         return side - self.patch + 1 if self.overlap else side // self.patch
+
+
+class _Batches(Dataset[Batch]):
+    """Item ``step`` is the batch of that step."""
+
+    def __init__(self, data: TrainingSet, size: int, share: tuple[int, int]) -> None:
+        self.data, self.size, self.share = data, size, share
+
+    def __getitem__(self, step: int) -> Batch:
+        return self.data.batch(step, self.size, self.share)
+
+
+def _planes(image: np.ndarray) -> bytes:
+    """H x W x C as the bytes of C planes."""
+    return image.transpose(2, 0, 1).tobytes()
+
+
+def _tensor(buffer: memoryview, dtype: torch.dtype) -> Tensor:
+    """The numbers in memory; none where patches are degraded by themselves."""
+    return torch.frombuffer(buffer, dtype=dtype) if len(buffer) else torch.empty(0, dtype=dtype)
+
+
+def _mapped(path: Path, dtype: torch.dtype) -> Tensor:
+    """The numbers in a file, read as they are needed; nothing is written back to it."""
+    count = path.stat().st_size // dtype.itemsize
+    return (
+        torch.from_file(str(path), shared=False, size=count, dtype=dtype)
+        if count
+        else _tensor(memoryview(b""), dtype)
+    )

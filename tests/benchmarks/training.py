@@ -1,0 +1,143 @@
+"""Training speed: this library's step against the plain way, in turns within one run.
+
+The plain way is what most re-implementations do: patches stored beforehand, a shuffling DataLoader, an
+eager float32 network in PyTorch's default layout, Adam. Ours is ``vdsrlib.training`` with the recipe
+``best``. Same network, same batch. Run:  python tests/benchmarks/training.py --out result.json
+"""
+
+import argparse
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+from tabulate import tabulate
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+from tqdm import tqdm
+
+from vdsrlib.environment import choose_device, device_name, fast_in_bfloat16, versions
+from vdsrlib.files import write_json
+from vdsrlib.images import EMBEDDED_TRAIN, embedded
+from vdsrlib.model import VDSR
+from vdsrlib.optimizer import Optimizer
+from vdsrlib.recipe import get_recipe
+from vdsrlib.training import backward, training_set
+
+Step = Callable[[], None]
+
+
+def plain(batch: int, device: torch.device) -> Step:
+    data = training_set(get_recipe("paper"), embedded(EMBEDDED_TRAIN))
+    ilr, hr = (torch.cat(parts) for parts in zip(*(data.batch(i, 64) for i in range(64)), strict=True))
+    loader = DataLoader(TensorDataset(ilr, hr), batch, shuffle=True, num_workers=2, persistent_workers=True)
+    batches: Iterator = itertools.chain.from_iterable(itertools.repeat(loader))
+    model = VDSR().to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+
+    def step() -> None:
+        x, y = (part.to(device) for part in next(batches))
+        optimizer.zero_grad()
+        nn.functional.mse_loss(model(x), y).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 0.4)
+        optimizer.step()
+
+    return step
+
+
+def ours(batch: int, device: torch.device, precision: str) -> Step:
+    recipe = get_recipe("best", batch_size=batch, scales="2_3_4", precision=precision)
+    data = training_set(recipe, embedded(EMBEDDED_TRAIN), device=device)
+    model = VDSR(last_gain=recipe.last_gain).to(device).to(memory_format=torch.channels_last)
+    optimizer = Optimizer(recipe, model)
+    network = torch.compile(model) if device.type == "cuda" else model
+    counter = itertools.count()
+
+    def step() -> None:
+        backward(recipe, network, *data.batch(next(counter), batch))
+        optimizer.step(1e-4)
+
+    return step
+
+
+def seconds(step: Step, count: int, device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    for _ in range(count):
+        step()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return (time.perf_counter() - start) / count
+
+
+def matrix_product(device: torch.device, dtype: torch.dtype) -> tuple[Step, float]:
+    side = 8192 if device.type == "cuda" else 2048
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    return lambda: torch.mm(a, b), 2.0 * side**3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=5, help="steps a round")
+    parser.add_argument("--out", help="write the table as JSON")
+    options = parser.parse_args()
+    device = choose_device(options.device)
+    # three passes over the network's weights, each a multiplication and an addition a pixel
+    work = 6.0 * sum(p.numel() for p in VDSR().parameters() if p.ndim == 4) * 41**2 * options.batch
+
+    steps: dict[str, Step] = {
+        "plain: NCHW, float32, DataLoader, Adam": plain(options.batch, device),
+        "ours, float32": ours(options.batch, device, "float32"),
+        "ours, bfloat16": ours(options.batch, device, "bfloat16"),
+    }
+    products = {
+        "matrix product, float32": matrix_product(device, torch.float32),
+        "matrix product, bfloat16": matrix_product(device, torch.bfloat16),
+    }
+    steps |= {name: step for name, (step, _) in products.items()}
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for step in steps.values():
+        seconds(step, 3, device)  # warm up, compile
+    for _ in tqdm(range(options.rounds), "Rounds"):
+        for name, step in steps.items():
+            times[name].append(seconds(step, options.steps, device))
+
+    first = next(iter(steps))
+    rates = {
+        name: (products[name][1] if name in products else work) / statistics.median(values)
+        for name, values in times.items()
+    }
+    rows = []
+    for name, values in times.items():
+        ratios = [a / b for a, b in zip(times[first], values, strict=True)]  # of the same round
+        is_step = name not in products
+        peak = rates["matrix product, bfloat16" if "bfloat16" in name else "matrix product, float32"]
+        rows.append(
+            {
+                "what": name,
+                "times the plain way": round(statistics.median(ratios), 2) if is_step else None,
+                "patches/s": round(options.batch / statistics.median(values), 1) if is_step else None,
+                "GFLOP/s": round(rates[name] / 1e9, 1),
+                "of the matrix product": round(rates[name] / peak, 2),
+            }
+        )
+    print(tabulate(rows, headers="keys"))
+    if options.out:
+        record = {
+            "command": "python tests/benchmarks/training.py",
+            "options": vars(options),
+            "device": device_name(device),
+            "bfloat16 is chosen by itself here": fast_in_bfloat16(device),
+            "versions": versions(),
+            "rows": rows,
+        }
+        write_json(options.out, record)
+
+
+if __name__ == "__main__":
+    main()
