@@ -1,12 +1,18 @@
 """Scores of a network and of interpolation."""
 
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from vdsrlib.evaluation import evaluate, predict
+from vdsrlib.evaluation import ScoreCache, evaluate, predict, predict_luma, self_ensemble
 from vdsrlib.files import InputError
-from vdsrlib.images import save_image
+from vdsrlib.images import save_image, split_luma
 from vdsrlib.protocol import PAPER, SEED
 
 PROTOCOLS = pytest.mark.parametrize("protocol", [PAPER, SEED], ids=["paper", "seed"])
@@ -33,7 +39,7 @@ def test_without_residual_the_network_is_interpolation(make_zero_model, paths, p
 @PROTOCOLS
 def test_rows_and_means(make_model, paths, protocol):
     done = []
-    result = evaluate(make_model(protocol.channels), protocol, paths, 3, done.append)
+    result = evaluate(make_model(protocol.channels), protocol, paths, 3, progress=done.append)
     assert done == [row["name"] for row in result["images"]] == ["a", "b"]
     for method in ("interpolation", "model"):
         for metric in ("psnr", "ssim"):
@@ -78,3 +84,126 @@ def test_predict_is_ilr_plus_residual(make_model, photo, protocol, size):
         residual = model.double().residual(planes)[0].permute(1, 2, 0).numpy().reshape(ilr.shape)
     model.float()
     np.testing.assert_allclose(sr, ilr + residual / (high - low), rtol=0, atol=1e-5)
+
+
+@PROTOCOLS
+def test_without_a_network(paths, make_model, protocol):
+    alone = evaluate(None, protocol, paths, 2)
+    both = evaluate(make_model(protocol.channels), protocol, paths, 2)
+    assert alone["mean"].keys() == {"interpolation"}
+    assert alone["mean"]["interpolation"] == both["mean"]["interpolation"]
+
+
+@PROTOCOLS
+def test_self_ensemble_is_the_mean_of_eight(make_model, photo, protocol):
+    model = make_model(protocol.channels)
+    ilr = photo[:30, :41] / 255
+    ilr = ilr if protocol.colour == "rgb" else ilr[..., 0]
+    found = self_ensemble(model, ilr, protocol)
+    wanted = []
+    for flip in (False, True):
+        for turns in range(4):
+            turned = np.rot90(ilr[::-1] if flip else ilr, turns)
+            back = np.rot90(predict(model, turned.copy(), protocol), -turns)
+            wanted.append(back[::-1] if flip else back)
+    np.testing.assert_allclose(found, np.mean(wanted, axis=0), atol=1e-6)
+    assert np.abs(found - predict(model, ilr, protocol)).max() > 1e-4
+    # turning the image turns the result
+    np.testing.assert_allclose(
+        self_ensemble(model, np.rot90(ilr).copy(), protocol), np.rot90(found), atol=1e-6
+    )
+
+
+def test_luma_network_under_rgb_rules(make_model, make_zero_model, paths, photo):
+    """Luma is the network's, chroma is interpolation's; scored as RGB."""
+    ilr = photo[:24, :30] / 255
+    found = predict_luma(make_model(), ilr, SEED)
+    y, chroma = split_luma(found)
+    ilr_y, ilr_chroma = split_luma(ilr)
+    np.testing.assert_allclose(y, predict(make_model(), ilr_y, PAPER), atol=0.02)  # RGB is clipped
+    np.testing.assert_allclose(chroma, ilr_chroma, atol=0.03)
+    scores = evaluate(make_zero_model(), SEED, paths, 2, predict=predict_luma)["mean"]
+    assert scores["model"]["psnr"] == pytest.approx(scores["interpolation"]["psnr"], abs=0.02)
+
+
+class TestCache:
+    @pytest.fixture
+    def score(self, tmp_path, paths, make_model):
+        """Evaluate with a cache; returns the result and how many images went through the network."""
+
+        def run(protocol=PAPER, scale=2.0, weights="a" * 64, paths=paths, how=predict):
+            calls = []
+
+            def counted(*arguments):
+                calls.append(1)
+                return how(*arguments)
+
+            counted.__name__ = how.__name__
+            cache = ScoreCache(tmp_path / "cache", weights)
+            result = evaluate(make_model(), protocol, paths, scale, predict=counted, cache=cache)
+            return result, len(calls)
+
+        return run
+
+    def test_computed_once(self, score, paths, make_model):
+        first = score()
+        assert first == (evaluate(make_model(), PAPER, paths, 2), 2)
+        assert score() == (first[0], 0)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"protocol": replace(PAPER, border=False)},
+            {"scale": 2.5},
+            {"weights": "b" * 64},
+            {"how": self_ensemble},
+        ],
+        ids=str,
+    )
+    def test_every_change_is_scored_anew(self, score, change):
+        score()
+        assert score(**change)[1] == 2
+        assert score()[1] == 0
+
+    def test_by_content_not_by_name(self, score, paths, tmp_path, photo):
+        score()
+        renamed = shutil.copy(paths[0], tmp_path / "z.png")
+        assert score(paths=[renamed])[1] == 0
+        save_image(tmp_path / "z.png", photo[::-1])
+        assert score(paths=[renamed])[1] == 1
+
+    def test_damaged_file_is_computed_again(self, score, tmp_path):
+        first = score()
+        for path in (tmp_path / "cache").iterdir():
+            path.write_bytes(path.read_bytes()[:9])
+        assert score() == first
+
+    def test_killed_evaluation_goes_on(self, score, paths, tmp_path):
+        """The second image is broken: the first one's scores are kept."""
+        broken = tmp_path / "zz.png"
+        broken.write_bytes(b"no image")
+        with pytest.raises(InputError, match=r"zz\.png"):
+            score(paths=[paths[0], broken])
+        assert score()[1] == 1
+
+
+def test_processes_share_the_images(call_cli, cli_environment, tmp_path, tiny, paths):
+    typed = ["evaluate", "--images", paths[0].parent, "--scale", 2, "--weights", tiny, "--json"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*torchrun, "-m", "vdsrlib", *map(str, typed), "--cache", str(tmp_path / "cache")]
+    environment = {**cli_environment, "OMP_NUM_THREADS": "1"}
+    shared = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    one = json.loads(call_cli(*typed)[1])
+    both = json.loads(shared.stdout)
+    assert [row["name"] for row in both["images"]] == ["a", "b"]
+    for method, score in one["mean"].items():
+        assert both["mean"][method]["psnr"] == pytest.approx(score["psnr"], abs=1e-6)
+    assert len(list((tmp_path / "cache").iterdir())) == 4
+
+
+def test_ensemble_from_the_command_line(call_cli, tiny, paths, make_model):
+    typed = ["evaluate", "--images", paths[0].parent, "--scale", 2, "--weights", tiny, "--json", "--ensemble"]
+    found = json.loads(call_cli(*typed)[1])
+    assert found["ensemble"] is True
+    wanted = evaluate(make_model(), PAPER, paths, 2, predict=self_ensemble)
+    assert found["mean"]["model"]["psnr"] == pytest.approx(wanted["mean"]["model"]["psnr"], abs=1e-6)

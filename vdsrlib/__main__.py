@@ -1,6 +1,7 @@
 """``python -m vdsrlib``: train, evaluate, resolve, features, doctor. Thin: the work is in the library."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -8,9 +9,10 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from vdsrlib import checkpoint, training
+from vdsrlib.distributed import join
 from vdsrlib.doctor import doctor
 from vdsrlib.environment import choose_device, device_name, versions
-from vdsrlib.evaluation import check_fit, evaluate
+from vdsrlib.evaluation import ScoreCache, check_fit, evaluate, predict, self_ensemble
 from vdsrlib.features import activations, mosaic
 from vdsrlib.files import InputError, to_json
 from vdsrlib.images import check_name, list_images, read_image, save_image
@@ -75,6 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("--images", required=True, metavar="DIR")
     new.add_argument("--scale", required=True, type=parse_scale)
     new.add_argument("--protocol", choices=PROTOCOLS, help="default: the weights' own")
+    new.add_argument("--ensemble", action="store_true", help="mean over eight orientations, 8 times the work")
+    new.add_argument("--cache", metavar="DIR", help="keep scores there; a killed run goes on from them")
     new.add_argument("--json", action="store_true", help="print one JSON object")
     new.set_defaults(run=_evaluate)
 
@@ -125,18 +129,32 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     paths = list_images(arguments.images)
-    loaded = _load(arguments)
-    protocol = get_protocol(arguments.protocol or loaded.protocol)
-    check_fit(loaded.model, protocol)
-    with tqdm(total=len(paths), disable=not sys.stderr.isatty()) as bar:
-        result = evaluate(loaded.model, protocol, paths, arguments.scale, lambda _: bar.update())
+    with join(choose_device(arguments.device)) as world:
+        loaded = checkpoint.load(arguments.weights, world.device)
+        protocol = get_protocol(arguments.protocol or loaded.protocol)
+        check_fit(loaded.model, protocol)
+        mine = len(paths[world.rank :: world.size])
+        with tqdm(total=mine, disable=not (world.leads and sys.stderr.isatty())) as bar:
+            result = evaluate(
+                loaded.model,
+                protocol,
+                paths,
+                arguments.scale,
+                predict=self_ensemble if arguments.ensemble else predict,
+                cache=ScoreCache(Path(arguments.cache), loaded.hash) if arguments.cache else None,
+                world=world,
+                progress=lambda _: bar.update(),
+            )
+    if not world.leads:
+        return 0
     if arguments.json:
         record = {
             "data": arguments.images,
             "scale": arguments.scale,
             "protocol": protocol.name,
+            "ensemble": arguments.ensemble,
             "weights": loaded.record(),
-            "device": device_name(choose_device(arguments.device)),
+            "device": device_name(world.device),
             "versions": versions(),
             **result,
         }
@@ -197,7 +215,8 @@ def main(argv: list[str] | None = None) -> int:
         arguments = _parser().parse_args(argv)
         return arguments.run(arguments)
     except InputError as error:
-        print(f"vdsrlib: {' '.join(str(error).split())}", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":  # one sentence, not one for each of torchrun's processes
+            print(f"vdsrlib: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

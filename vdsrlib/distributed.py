@@ -4,7 +4,7 @@ Without ``torchrun`` there is a world of one, and every function here does nothi
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from vdsrlib.files import InputError
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,25 @@ class World:
         """Whether the flag is set in any process."""
         return self.mean(torch.tensor(float(flag), device=self.device)).item() > 0
 
-    def from_leader(self, value: Any) -> Any:
-        """The leader's value, in every process."""
-        if self.size == 1:
-            return value
-        box = [value]
-        dist.broadcast_object_list(box, src=0, device=self.device)
+    def gather(self, value: Any) -> list[Any]:
+        """The values of all processes, by rank, in every process."""
+        values = [value] * self.size
+        if self.size > 1:
+            dist.all_gather_object(values, value)
+        return values
+
+    def from_leader(self, make: Callable[[], Any]) -> Any:
+        """What the leader makes, in every process; or the InputError that it meets there."""
+        box: list[Any] = [None]
+        if self.leads:
+            try:
+                box = [make()]
+            except InputError as error:
+                box = [error]
+        if self.size > 1:
+            dist.broadcast_object_list(box, src=0, device=self.device)
+        if isinstance(box[0], InputError):
+            raise box[0]
         return box[0]
 
 

@@ -1,16 +1,23 @@
 """Scores: a network and interpolation, image by image, under one protocol."""
 
+import dataclasses
+import hashlib
+import json
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from vdsrlib.files import InputError
-from vdsrlib.images import read_image
+from vdsrlib.distributed import World
+from vdsrlib.files import InputError, sha256, write_json
+from vdsrlib.images import merge_luma, read_image, split_luma
 from vdsrlib.model import VDSR
-from vdsrlib.protocol import Protocol, Score
+from vdsrlib.protocol import PAPER, Protocol, Score
 
 
 @torch.inference_mode()
@@ -48,20 +55,78 @@ def check_fit(model: VDSR, protocol: Protocol) -> None:
         )
 
 
+def self_ensemble(model: VDSR, ilr: np.ndarray, protocol: Protocol) -> np.ndarray:
+    """The mean of ``predict`` over the eight rotations and flips of ILR; eight times the work."""
+    total = np.zeros(ilr.shape)
+    for turns in range(4):
+        for flip in (slice(None), slice(None, None, -1)):
+            sr = predict(model, np.rot90(ilr, turns)[:, flip].copy(), protocol)
+            total += np.rot90(sr[:, flip], -turns)
+    return total / 8
+
+
+def predict_luma(model: VDSR, ilr: np.ndarray, protocol: Protocol) -> np.ndarray:
+    """``predict`` for RGB (H x W x 3) with a luma network: it takes the luma, and chroma stays ILR's.
+
+    The network works on [0, 1], whatever the range in which the protocol scores. SR is clipped to [0, 1].
+    """
+    y, chroma = split_luma(ilr)
+    return merge_luma(predict(model, y, PAPER), chroma)
+
+
+Predict = Callable[[VDSR, np.ndarray, Protocol], np.ndarray]
+
+
+@dataclass(frozen=True)
+class ScoreCache:
+    """Scores that were computed before, a small file each, found by content and never by name.
+
+    What a score depends on is its key: the weights' hash, the image file's hash, every rule of the
+    protocol, the scale, and how the network is applied. So a killed evaluation goes on where it was,
+    and a changed image or network is scored anew.
+
+    Attributes:
+        folder: where the files are.
+        weights: SHA-256 of the network's weights.
+    """
+
+    folder: Path
+    weights: str
+
+    def get(self, compute: Callable[[], Score], *key: Any) -> Score:
+        """The score under this key; computed and kept when it is not there."""
+        text = json.dumps(key)
+        path = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
+        try:
+            return Score(**json.loads(path.read_text())["score"])
+        except (OSError, ValueError, TypeError, KeyError):  # not there, or damaged: computed again
+            score = compute()
+            if math.isfinite(score.psnr):  # JSON has no infinity
+                write_json(path, {"key": key, "score": score._asdict()})
+            return score
+
+
 def evaluate(
-    model: VDSR,
+    model: VDSR | None,
     protocol: Protocol,
     paths: Sequence[Path],
     scale: float,
+    *,
+    predict: Predict = predict,
+    cache: ScoreCache | None = None,
+    world: World | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """PSNR and SSIM of interpolation and of the network on a set of images.
 
     Args:
-        model: in evaluation mode, on any device.
+        model: in evaluation mode, on any device; None for interpolation alone.
         protocol: the rules.
         paths: HR images.
         scale: a real number above 1.
+        predict: how the network is applied: ``predict``, ``self_ensemble`` or ``predict_luma``.
+        cache: where scores are kept and found again.
+        world: the processes that share the images among them; each gets the whole result.
         progress: is given the name of each image when it is done.
 
     Returns:
@@ -70,22 +135,55 @@ def evaluate(
     Raises:
         InputError: an image cannot be read or is too small, or the network does not fit.
     """
-    rows: list[dict[str, Any]] = []
-    for path in paths:
+    mine = slice(world.rank, None, world.size) if world else slice(None)
+    rows: dict[int, dict[str, Any]] = {}
+    for index, path in list(enumerate(paths))[mine]:
         try:
-            hr = protocol.ground_truth(read_image(path), scale)
+            scores = _score(model, protocol, path, scale, predict, cache)
         except InputError as error:
             raise InputError(str(error) if path.name in str(error) else f"{path}: {error}") from error
-        _, ilr = protocol.degrade(hr, scale)
-        scores = {
-            "interpolation": protocol.score(ilr, hr, scale),
-            "model": protocol.score(predict(model, ilr, protocol), hr, scale),
-        }
-        rows.append({"name": path.stem, **{k: v._asdict() for k, v in scores.items()}})
+        rows[index] = {"name": path.stem, **{k: v._asdict() for k, v in scores.items()}}
         if progress:
             progress(path.stem)
+    for part in world.gather(rows) if world else ():
+        rows |= part
+    images = [rows[index] for index in sorted(rows)]
     mean = {
-        method: {metric: float(np.mean([row[method][metric] for row in rows])) for metric in Score._fields}
-        for method in ("interpolation", "model")
+        method: {metric: float(np.mean([row[method][metric] for row in images])) for metric in Score._fields}
+        for method in images[0]
+        if method != "name"
     }
-    return {"images": rows, "mean": mean}
+    return {"images": images, "mean": mean}
+
+
+def _score(
+    model: VDSR | None,
+    protocol: Protocol,
+    path: Path,
+    scale: float,
+    predict: Predict,
+    cache: ScoreCache | None,
+) -> dict[str, Score]:
+    """Scores of one image; it is decoded and degraded once, and not at all when both are known."""
+
+    @lru_cache
+    def pair() -> tuple[np.ndarray, np.ndarray]:
+        hr = protocol.ground_truth(read_image(path), scale)
+        return hr, protocol.degrade(hr, scale)[1]
+
+    def interpolation() -> Score:
+        hr, ilr = pair()
+        return protocol.score(ilr, hr, scale)
+
+    def network(model: VDSR) -> Score:
+        hr, ilr = pair()
+        return protocol.score(predict(model, ilr, protocol), hr, scale)
+
+    if cache is None:
+        return {"interpolation": interpolation()} | ({"model": network(model)} if model else {})
+    rules = {k: v for k, v in dataclasses.asdict(protocol).items() if k != "name"}
+    key = sha256(path), rules, scale
+    scores = {"interpolation": cache.get(interpolation, *key)}
+    if model:
+        scores["model"] = cache.get(lambda: network(model), *key, cache.weights, predict.__name__)
+    return scores

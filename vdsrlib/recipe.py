@@ -183,10 +183,11 @@ RECIPES = {
             overlap=True,
             batch_size=16,
             steps=400,
-            optimizer="adam",
-            learning_rate=2e-3,
+            optimizer="muon",
+            learning_rate=4e-3,
             warmup_steps=50,
             decay_steps=0,
+            loss="absolute",
             ema=0.98,
         ),
     )

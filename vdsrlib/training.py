@@ -151,14 +151,15 @@ class _Training:
         self.run = Run(folder / "weights.safetensors")
         self.step, self.seconds = 0, 0.0
         self.state_file = folder / "state.pt"
-        state = world.from_leader(_load_state(self.state_file, self.identity) if world.leads else None)
+        state = world.from_leader(lambda: _load_state(self.state_file, self.identity))
         if state is not None:
             self.model.load_state_dict(state["model"])
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.run.history, self.run.validation = state["history"], state["validation"]
             self.step, self.seconds = state["step"], state["seconds"]
-        self.finished = self.step == recipe.steps and world.from_leader((folder / "run.json").exists())
+        complete = world.from_leader((folder / "run.json").exists)
+        self.finished = complete and self.step == recipe.steps
         if self.step and not self.finished:
             report(f"Going on from step {self.step} of {recipe.steps} in {folder}.")
 
@@ -322,6 +323,24 @@ def backward(recipe: Recipe, network: nn.Module, ilr: Tensor, hr: Tensor) -> Ten
     network.zero_grad()
     loss.backward()
     return loss.detach()
+
+
+def trial(recipe: Recipe, paths: Sequence[Path]) -> list[float]:
+    """The loss at every step of a run that saves nothing, on the CPU; it ends where the loss is not finite.
+
+    A run that diverges is a result here, not an error: for comparing rates and clipping rules.
+    """
+    data = training_set(recipe, paths)
+    torch.manual_seed(recipe.seed)
+    model = VDSR(recipe.depth, recipe.width, data.protocol.channels, recipe.last_gain)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer, losses = Optimizer(recipe, model), []
+    for step in range(recipe.steps):
+        losses.append(backward(recipe, model, *data.batch(step, recipe.batch_size)).item())
+        if not math.isfinite(losses[-1]):
+            break
+        optimizer.step(recipe.rate(step))
+    return losses
 
 
 @torch.inference_mode()
