@@ -50,6 +50,15 @@ DRAWINGS = {
     "matrix_plot": [
         lambda x: figures.matrix_plot({"down": bicubic_matrix(24, 8, 1 / 3), "up": bicubic_matrix(8, 24, 3)})
     ],
+    "dumbbells": [
+        lambda x: figures.dumbbells(
+            {"a rule": (29.9, 31.9), "another": (33.7, 37.5)},
+            ("interpolation", "network"),
+            {"published": 33.75},
+            "dB",
+        )
+    ],
+    "scatter": [lambda x: figures.scatter({"a": ([30, 31], [32, 33]), "b": ([30], [29])}, "x", "y")],
     "line_plot": [
         lambda x: figures.line_plot({"a": ([2, 3, 4], [33.7, 30.4, 28.4])}, "scale", "PSNR (dB)"),
         lambda x: figures.line_plot(

@@ -155,7 +155,7 @@ def test_papermill_from_another_folder_with_an_image_of_ones_own(papermill, tmp_
 def test_the_numbers_in_the_readme_are_the_measured_ones():
     readme = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
     measured = json.loads((NOTEBOOKS / "results" / "04_evaluate.json").read_text(encoding="utf-8"))
-    by_scale = measured["results"]["Set5"].values()
+    by_scale = measured["results"]["scores"]["Set5"].values()
     rows = {
         "interpolation": [found["ours"]["mean"]["interpolation"]["psnr"] for found in by_scale],
         "the authors' weights": [
@@ -168,14 +168,31 @@ def test_the_numbers_in_the_readme_are_the_measured_ones():
 
 
 def test_the_measured_results_are_of_the_shipped_weights():
-    for name in ("03_train_cpu.json", "04_evaluate.json"):
+    for name in ("03_train.json", "04_evaluate.json", "06_img_017.json", "06_img_019.json"):
         record = json.loads((NOTEBOOKS / "results" / name).read_text(encoding="utf-8"))
         assert record["weights"]["sha256"] == sha256(DEFAULT)
 
 
+def test_the_shipped_weights_are_above_interpolation_everywhere():
+    """Every cell of the committed tables and every scale of Figure 5, the smallest included."""
+    results = NOTEBOOKS / "results"
+    scores = json.loads((results / "04_evaluate.json").read_text(encoding="utf-8"))["results"]["scores"]
+    for by_scale in scores.values():
+        for found in by_scale.values():
+            mean = found["ours"]["mean"]
+            assert mean["model"]["psnr"] > mean["interpolation"]["psnr"]
+    for name in ("06_img_017.json", "06_img_019.json"):
+        sweep = json.loads((results / name).read_text(encoding="utf-8"))["results"]["sweep"]
+        assert [*sweep] == ["1.5", "2", "2.5", "3", "3.5", "4"]
+        for scale, found in sweep.items():
+            assert found["model"]["psnr"] > found["interpolation"]["psnr"], (name, scale)
+
+
 def test_measured_cells_are_reproduced(data):
     """Set5 at x2 whole, and one image of each other set at x3."""
-    measured = json.loads((NOTEBOOKS / "results" / "04_evaluate.json").read_text(encoding="utf-8"))["results"]
+    measured = json.loads((NOTEBOOKS / "results" / "04_evaluate.json").read_text(encoding="utf-8"))[
+        "results"
+    ]["scores"]
     model = load().model
     for name, scale in (("Set5", "2"), ("Set14", "3"), ("B100", "3")):
         paths = list_images(data / name)[: None if name == "Set5" else 1]

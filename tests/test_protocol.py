@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vdsrlib.files import InputError
 from vdsrlib.images import list_images, read_image
-from vdsrlib.protocol import PAPER, SEED, Protocol, crop_length, get_protocol
+from vdsrlib.protocol import PAPER, SEED, SEED_TO_PAPER, Protocol, crop_length, get_protocol
 
 
 def interpolation(protocol: Protocol, paths, scale: float) -> np.ndarray:
@@ -183,3 +183,25 @@ def test_range_changes_ssim_alone(photo):
     )
     assert wide.psnr == pytest.approx(unit.psnr, abs=1e-9)
     assert wide.ssim < unit.ssim - 0.001
+
+
+def test_the_walk_from_one_protocol_to_the_other(data):
+    """Set5 x2, interpolation: each rule's part of the gap; the ends are the pinned targets."""
+    paths = list_images(data / "Set5")
+    found = [interpolation(rules, paths, 2)[0] for rules in SEED_TO_PAPER.values()]
+    assert found[0] == pytest.approx(29.9296, abs=0.005)
+    assert found[-1] == pytest.approx(33.6614, abs=0.001)
+    degradation, colour, rounding, border = np.diff(found)
+    assert 1.8 < degradation < 2.0
+    assert 1.8 < colour < 1.9
+    assert max(abs(rounding), abs(border)) < 0.05
+
+
+def test_the_walk_changes_one_rule_at_a_time():
+    rules = list(SEED_TO_PAPER.values())
+    assert (rules[0], rules[-1]) == (SEED, PAPER)
+    changed = [
+        {k for k, v in vars(one).items() if k != "name" and v != vars(other)[k]}
+        for one, other in itertools.pairwise(rules)
+    ]
+    assert changed == [{"degradation"}, {"colour", "input_range"}, {"crop", "quantise"}, {"border"}]

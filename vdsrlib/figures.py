@@ -124,10 +124,11 @@ def line_plot(
     ylabel: str,
     *,
     logy: bool = False,
+    ylim: tuple[float, float] | None = None,
     marker: str = "o",
     title: str = "",
 ) -> Figure:
-    """Curves by name, told apart by colour and dash."""
+    """Curves by name, told apart by colour and dash; what lies beyond ``ylim`` is cut off."""
     figure, axes = _figure(1, 1, 7.5, 3.4)
     axis = axes[0, 0]
     for i, (name, (x, y)) in enumerate(curves.items()):
@@ -141,9 +142,51 @@ def line_plot(
     axis.set_title(title, fontsize=10)
     if logy:
         axis.set_yscale("log")
+    if ylim:
+        axis.set_ylim(*ylim)
     axis.grid(alpha=0.3)
     if len(curves) > 1:
         axis.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def dumbbells(
+    pairs: Mapping[str, tuple[float, float]], names: tuple[str, str], marks: Mapping[str, float], xlabel: str
+) -> Figure:
+    """Two numbers a row, joined by a line, from top to bottom; ``marks`` are vertical lines with a name."""
+    figure, axes = _figure(1, 1, 9, 0.5 * len(pairs) + 1.4)
+    axis = axes[0, 0]
+    rows = range(len(pairs))
+    left, right = zip(*pairs.values(), strict=True)
+    axis.hlines(rows, left, right, color="0.7", linewidth=3, zorder=1)
+    for values, name, colour, marker in zip((left, right), names, COLOURS, "os", strict=False):
+        axis.scatter(values, rows, color=colour, marker=marker, label=name, zorder=2)
+        for row, value in zip(rows, values, strict=True):
+            axis.annotate(
+                f"{value:.2f}", (value, row), (0, 7), textcoords="offset points", ha="center", fontsize=8
+            )
+    for i, (name, value) in enumerate(marks.items()):
+        style, colour = ("--", ":")[i % 2], COLOURS[2 + i % 4]
+        axis.axvline(value, linestyle=style, color=colour, label=f"{name}: {value:.2f}", zorder=0)
+    axis.set(xlabel=xlabel, ylim=(len(pairs) - 0.5, -0.7))
+    axis.set_yticks(rows, list(pairs))
+    axis.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+    axis.grid(axis="x", alpha=0.3)
+    return figure
+
+
+def scatter(
+    points: Mapping[str, tuple[Sequence[float], Sequence[float]]], xlabel: str, ylabel: str
+) -> Figure:
+    """Points by name, with the diagonal where y = x."""
+    figure, axes = _figure(1, 1, 5.5, 5)
+    axis = axes[0, 0]
+    for i, (name, (x, y)) in enumerate(points.items()):
+        axis.scatter(x, y, s=18, alpha=0.7, marker="os^D"[i % 4], color=COLOURS[i % len(COLOURS)], label=name)
+    axis.axline((30, 30), slope=1, color="0.6", linewidth=1)
+    axis.set(xlabel=xlabel, ylabel=ylabel)
+    axis.legend(frameon=False, fontsize=9)
+    axis.grid(alpha=0.3)
     return figure
 
 

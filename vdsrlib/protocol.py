@@ -5,7 +5,7 @@ them, which is how the gap between published numbers is taken apart.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -141,6 +141,17 @@ SEED = Protocol(
 """The 2018 replication: RGB, blur + bilinear, float scores of the whole image."""
 
 PROTOCOLS = {p.name: p for p in (PAPER, SEED)}
+
+_BICUBIC = replace(SEED, degradation="bicubic")
+_LUMA = replace(_BICUBIC, colour="luma", input_range=(0.0, 1.0))
+SEED_TO_PAPER = {
+    "the replication's rules": SEED,
+    "bicubic instead of blur and bilinear": _BICUBIC,
+    "luma instead of RGB": _LUMA,
+    "HR cropped, SR rounded to uint8": replace(_LUMA, crop=True, quantise=True),
+    "border left out: the paper's rules": PAPER,
+}
+"""The walk from one protocol to the other, one rule at a time."""
 
 
 def get_protocol(name: str) -> Protocol:

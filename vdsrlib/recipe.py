@@ -172,7 +172,7 @@ RECIPES = {
             warmup_steps=100,
             decay_steps=0,
             loss="absolute",
-            ema=0.999,
+            ema=0.99,
             precision="auto",
         ),
         Recipe(  # a small network on a few photographs, to see training happen in about a minute

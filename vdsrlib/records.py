@@ -8,7 +8,7 @@ import torch
 
 from vdsrlib.checkpoint import Checkpoint
 from vdsrlib.environment import device_name, versions
-from vdsrlib.files import InputError, write_json
+from vdsrlib.files import InputError, atomic, write_json
 
 COMMITTED = Path(__file__).parents[1] / "notebooks" / "results"
 
@@ -41,6 +41,12 @@ def write_record(
         },
     )
     print(f"Results: {path}")
+
+
+def write_picture(path: str | Path, png: bytes) -> None:
+    """Keep a figure beside the record of its numbers, atomically."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(png)
 
 
 def committed(name: str) -> dict[str, Any]:
