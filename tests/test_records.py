@@ -5,9 +5,10 @@ import json
 import pytest
 import torch
 
-from vdsrlib import checkpoint, records
+from vdsrlib import checkpoint, figures, records
 from vdsrlib.environment import versions
 from vdsrlib.files import InputError
+from vdsrlib.images import read_image
 
 
 def test_write_record(tmp_path, tiny, capsys):
@@ -32,3 +33,10 @@ def test_committed(monkeypatch, tmp_path):
     assert records.committed("a.json") == {"psnr": 33.66}
     with pytest.raises(InputError, match="clone the repository"):
         records.committed("none.json")
+
+
+def test_write_picture(tmp_path):
+    picture = figures.line_plot({"a": ([1, 2], [3, 4])}, "x", "y")
+    records.write_picture(tmp_path / "new" / "curve.png", picture)
+    assert read_image(tmp_path / "new" / "curve.png").shape[1] > 300
+    assert len(list((tmp_path / "new").iterdir())) == 1

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 
 from vdsrlib.checkpoint import Checkpoint
 from vdsrlib.environment import device_name, versions
@@ -43,10 +44,10 @@ def write_record(
     print(f"Results: {path}")
 
 
-def write_picture(path: str | Path, png: bytes) -> None:
-    """Keep a figure beside the record of its numbers, atomically."""
+def write_picture(path: str | Path, figure: Figure) -> None:
+    """Keep a figure beside the record of its numbers, as PNG, atomically."""
     with atomic(path) as temporary:
-        temporary.write_bytes(png)
+        figure.savefig(temporary, format="png")
 
 
 def committed(name: str) -> dict[str, Any]:
