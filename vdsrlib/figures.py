@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
@@ -200,7 +201,8 @@ def histograms(values: Mapping[str, np.ndarray], xlabel: str) -> Figure:
 class Picture(NamedTuple):
     """Pixels, uint8 H x W (grey) or H x W x 3, and a sentence that says what they show.
 
-    A notebook shows it with the caption above, which is the alternative text as well.
+    A notebook shows it with the caption above, which is the alternative text as well, in 24 greys or 256
+    colours: noise-like maps are large as PNG.
     """
 
     pixels: np.ndarray
@@ -213,13 +215,20 @@ class Picture(NamedTuple):
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
         picture = Image.fromarray(self.pixels)
         text = "\n".join(textwrap.wrap(self.caption, max(24, picture.width // 7)))
-        font = ImageFont.load_default(14)
         band = 20 * (text.count("\n") + 1) + 4
         page = Image.new(picture.mode, (picture.width, picture.height + band), "white")
-        ImageDraw.Draw(page).multiline_text((2, 2), text, "black", font, spacing=4)
+        ImageDraw.Draw(page).multiline_text((2, 2), text, "black", _font(), spacing=4)
         page.paste(picture, (0, band))
+        if page.mode == "L":
+            page = page.point(lambda value: round(value / 255 * 23) * 255 // 23)
+        else:
+            page = page.quantize(256, Image.Quantize.MAXCOVERAGE)
         data = {"image/png": base64.b64encode(_png(page, optimize=True)).decode(), "text/plain": self.caption}
         return data, {"image/png": {"alt": self.caption}}
+
+
+def _font() -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(findfont("DejaVu Sans"), 13)
 
 
 def _png(picture: Image.Image, **options: Any) -> bytes:
@@ -274,14 +283,13 @@ def contact_sheet(layers: Sequence[Layer], columns: int = 5, side: int = 160) ->
     width, height = tiles[0].width + 8, tiles[0].height + 22
     columns = min(columns, len(tiles))
     page = Image.new("L", (columns * width - 8, -(-len(tiles) // columns) * height), 255)
-    draw, font = ImageDraw.Draw(page), ImageFont.load_default(13)
+    draw = ImageDraw.Draw(page)
     for i, (layer, tile) in enumerate(zip(layers, tiles, strict=True)):
         left, top = i % columns * width, i // columns * height
-        draw.text((left, top), f"{layer.name}  ±{layer.limit:.2g}", 0, font)
+        draw.text((left, top), f"{layer.name}  ±{layer.limit:.2g}", 0, _font())
         page.paste(tile, (left, top + 19))
-    levels = np.asarray(page, np.uint16) // 8 * 255 // 31  # 32 greys, as noise-like maps are large as PNG
     caption = f"{layers[0].name} to {layers[-1].name}: black is −the number, grey 0, white +the number."
-    return Picture(levels.astype(np.uint8), caption)
+    return Picture(np.asarray(page), caption)
 
 
 def layer_view(layer: Layer, index: int, ilr: np.ndarray, side: int = 384) -> Picture:
@@ -368,8 +376,8 @@ def scale_view(resolved: Resolved, scale: float, side: int = 288) -> Picture:
     (rows, cols), (height, width) = resolved.lr.shape[:2], resolved.hr.shape[:2]
     before, after = resolved.interpolation.psnr, resolved.model.psnr
     caption = (
-        f"×{scale:.3g}: LR ({cols} x {rows} pixels), ILR {before:.2f} dB, SR {after:.2f} dB "
-        f"({after - before:+.2f}), HR ({width} x {height} pixels)."
+        f"×{scale:.3g}. From the left: LR ({cols} x {rows} pixels); ILR, PSNR {before:.2f} dB; "
+        f"SR, {after:.2f} dB ({after - before:+.2f}); HR ({width} x {height} pixels)."
     )
     return Picture(_beside(panels), caption)
 

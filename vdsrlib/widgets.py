@@ -49,7 +49,6 @@ class Panel(ipywidgets.VBox):
         """Draw; errors are the caller's."""
         picture = self.draw()
         self.picture.value = picture.png()
-        self.picture.tooltip = picture.caption  # read aloud in place of the picture
         self.caption.value = html.escape(picture.caption)
         self.message.value = ""
 
