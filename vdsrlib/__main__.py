@@ -13,7 +13,7 @@ from vdsrlib.distributed import join
 from vdsrlib.doctor import doctor
 from vdsrlib.environment import choose_device, device_name, versions
 from vdsrlib.evaluation import ScoreCache, check_fit, evaluate, predict, self_ensemble
-from vdsrlib.features import activations, mosaic
+from vdsrlib.features import activations, mosaic, survey
 from vdsrlib.files import InputError, to_json
 from vdsrlib.images import check_name, list_images, read_image, save_image
 from vdsrlib.parameters import parse_scale, parse_scales
@@ -195,8 +195,11 @@ def _features(arguments: argparse.Namespace) -> int:
     save_image(folder / "sr.png", resolved.sr)
     _, ilr = protocol.degrade(protocol.ground_truth(image, arguments.scale), arguments.scale)
     names = []
-    for layer in activations(loaded.model, ilr, protocol):
-        save_image(folder / f"{layer.name}.png", mosaic(layer.maps))
+    # Mosaics of a larger image in full size would be gigabytes: it is averaged down.
+    large = ilr.size > 2**20
+    layers = survey(loaded.model, ilr, protocol).layers.values() if large else None
+    for layer in layers or activations(loaded.model, ilr, protocol):
+        save_image(folder / f"{layer.name}.png", mosaic(layer))
         names.append(layer.name)
     print(f"{folder}: lr, sr and {len(names)} layers")
     return 0

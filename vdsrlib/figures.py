@@ -1,21 +1,29 @@
 """Every picture of the chapters: plain functions from arrays and numbers to a matplotlib figure.
 
+Mosaics and what the widgets show are a ``Picture`` instead: pixels and a caption, drawn in milliseconds.
 A figure's title or caption states its units and ranges. Nothing here computes a result.
 """
 
+import base64
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
+from PIL import Image, ImageDraw, ImageFont
 
-from vdsrlib.features import Layer, Statistics, display_range, mosaic
+from vdsrlib.features import Layer, Statistics, central_shares, grey, grid, mosaic
+from vdsrlib.files import InputError
+from vdsrlib.images import as_rgb, to_uint8
 from vdsrlib.resize import cubic
+from vdsrlib.resolve import Resolved
 
 # Okabe and Ito's palette, told apart with every kind of colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -233,82 +241,247 @@ def histograms(values: Mapping[str, np.ndarray], xlabel: str) -> Figure:
     return figure
 
 
-def layer_mosaic(layer: Layer, title: str = "") -> Figure:
-    """One layer's maps on a grid; the caption states the range shown."""
-    limit = display_range(layer.maps)
-    figure, axes = _figure(1, 1, 7, 7 * layer.maps.shape[1] / layer.maps.shape[2] + 0.4)
-    text = title or f"{layer.name}: {len(layer.maps)} maps, -{limit:.3g} (black) to {limit:.3g} (white)"
-    _show(axes[0, 0], mosaic(layer.maps, limit), text)
-    return figure
+class Picture(NamedTuple):
+    """Pixels, uint8 H x W (grey) or H x W x 3, and a sentence that says what they show.
+
+    A notebook shows it with the caption above, which is the alternative text as well, in 24 greys or 256
+    colours: noise-like maps are large as PNG.
+    """
+
+    pixels: np.ndarray
+    caption: str
+
+    def png(self) -> bytes:
+        """The pixels alone as PNG, packed fast rather than small."""
+        return _png(Image.fromarray(self.pixels), compress_level=1)
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+        picture = Image.fromarray(self.pixels)
+        text = "\n".join(textwrap.wrap(self.caption, max(24, picture.width // 7)))
+        band = 20 * (text.count("\n") + 1) + 4
+        page = Image.new(picture.mode, (picture.width, picture.height + band), "white")
+        ImageDraw.Draw(page).multiline_text((2, 2), text, "black", _font(), spacing=4)
+        page.paste(picture, (0, band))
+        if page.mode == "L":
+            page = page.point(lambda value: round(value / 255 * 23) * 255 // 23)
+        else:
+            page = page.quantize(256, Image.Quantize.MAXCOVERAGE)
+        data = {"image/png": base64.b64encode(_png(page, optimize=True)).decode(), "text/plain": self.caption}
+        return data, {"image/png": {"alt": self.caption}}
 
 
-def contact_sheet(layers: Sequence[Layer], columns: int = 5) -> Figure:
-    """All layers as small mosaics on one page, each in its own symmetric range."""
-    rows = -(-len(layers) // columns)
-    height, width = layers[0].maps.shape[1:]
-    cell = WIDTH / columns
-    figure, axes = _figure(rows, columns, WIDTH, rows * (cell * height / width + 0.28))
-    figure.set_dpi(0.8 * DPI)  # 39 mosaics of noise-like maps are large as PNG
-    for axis in axes.flat:
-        axis.axis("off")
-    for axis, layer in zip(axes.flat, layers, strict=False):
-        limit = display_range(layer.maps)
-        axis.imshow(mosaic(layer.maps, limit), cmap="gray", vmin=0, vmax=1, interpolation="antialiased")
-        axis.set_title(f"{layer.name}  ±{limit:.2g}", fontsize=8)
-    return figure
+def _font() -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(findfont("DejaVu Sans"), 13)
+
+
+def _png(picture: Image.Image, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", **options)
+    return buffer.getvalue()
+
+
+def _fit(pixels: np.ndarray, side: int) -> Image.Image:
+    """Scale to ``side`` at the longer side: enlarged pixels stay squares, shrunk ones are averaged."""
+    height, width = pixels.shape[:2]
+    factor = side / max(height, width)
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    kernel = Image.Resampling.NEAREST if factor > 1 else Image.Resampling.BOX
+    return Image.fromarray(pixels).resize(size, kernel)
+
+
+def _beside(pictures: Sequence[Image.Image]) -> np.ndarray:
+    """Pictures in a row, 8 pixels of white between them."""
+    gap = 8
+    size = sum(each.width + gap for each in pictures) - gap, max(each.height for each in pictures)
+    page = Image.new("RGB", size, "white")
+    left = 0
+    for each in pictures:
+        page.paste(each, (left, 0))
+        left += each.width + gap
+    return np.asarray(page)
+
+
+def layer_mosaic(layer: Layer, side: int = 560) -> Picture:
+    """One layer's maps on a grid, ``side`` pixels at the longer side; the caption states the range shown."""
+    return Picture(np.asarray(_fit(mosaic(layer), side)), f"{layer.name}: {_count(layer)}, {_range(layer)}")
+
+
+def _range(layer: Layer) -> str:
+    return f"−{layer.limit:.3g} black, 0 grey, {layer.limit:.3g} white"
+
+
+def _count(layer: Layer) -> str:
+    return f"{len(layer.maps)} map{'s' * (len(layer.maps) > 1)}"
+
+
+def contact_sheet(layers: Sequence[Layer], columns: int = 5, side: int = 160) -> Picture:
+    """All layers as small mosaics on one page, each in its own symmetric range, written above it.
+
+    Args:
+        layers: in the order of the page.
+        columns: mosaics a row.
+        side: pixels of a mosaic's longer side.
+    """
+    tiles = [_fit(mosaic(layer), side) for layer in layers]
+    width, height = tiles[0].width + 8, tiles[0].height + 22
+    columns = min(columns, len(tiles))
+    page = Image.new("L", (columns * width - 8, -(-len(tiles) // columns) * height), 255)
+    draw = ImageDraw.Draw(page)
+    for i, (layer, tile) in enumerate(zip(layers, tiles, strict=True)):
+        left, top = i % columns * width, i // columns * height
+        draw.text((left, top), f"{layer.name}  ±{layer.limit:.2g}", 0, _font())
+        page.paste(tile, (left, top + 19))
+    caption = f"{layers[0].name} to {layers[-1].name}: black is −the number, grey 0, white +the number."
+    return Picture(np.asarray(page), caption)
+
+
+def layer_view(layer: Layer, index: int, ilr: np.ndarray, side: int = 384) -> Picture:
+    """The input, a layer's mosaic with one map framed, and that map magnified.
+
+    Args:
+        layer: whose maps.
+        index: of the map, from 0.
+        ilr: the network's input, about [0, 1].
+        side: pixels of each panel's longer side.
+    """
+    if not 0 <= index < len(layer.maps):
+        raise InputError(f"{layer.name} has no map {index + 1}; it has {len(layer.maps)}, counted from 1.")
+    sheet = mosaic(layer)
+    overview = _fit(sheet, side).convert("RGB")
+    row, column = divmod(index, grid(len(layer.maps))[0])
+    height, width = layer.maps.shape[1:]
+    factor = overview.width / sheet.shape[1]
+    left, top = column * (width + 1) * factor, row * (height + 1) * factor
+    frame = left, top, left + width * factor, top + height * factor
+    ImageDraw.Draw(overview).rectangle(frame, outline=COLOURS[1], width=3)
+    chosen = grey(layer._replace(maps=layer.maps[index]))
+    caption = (
+        f"Left: ILR, the network's input. Middle: {layer.name}, {_count(layer)}. "
+        f"Right: map {index + 1} of it, {_range(layer)}."
+    )
+    return Picture(_beside([_fit(to_uint8(ilr), side), overview, _fit(chosen, side)]), caption)
+
+
+def divided(
+    images: Mapping[str, np.ndarray],
+    left: str,
+    right: str,
+    divider: float = 0.5,
+    zoom: float = 1.0,
+    centre: tuple[float, float] = (0.5, 0.5),
+    side: int = 640,
+) -> Picture:
+    """One image to the left of a line, another to the right of it, both in place.
+
+    Args:
+        images: name -> image, uint8 or float in [0, 1], all of one height and width.
+        left: name of the one to the left of the line.
+        right: name of the other.
+        divider: place of the line, 0 (left edge of what is shown) to 1.
+        zoom: how many times the shown part is smaller than the image, from 1.
+        centre: of the shown part, down and across, 0 to 1; the part stays within the image.
+        side: pixels of the picture's longer side.
+    """
+    one, two = (as_rgb(to_uint8(images[name])) for name in (left, right))
+    if one.shape != two.shape:
+        sizes = " and ".join(f"{image.shape[1]} x {image.shape[0]}" for image in (one, two))
+        raise InputError(f"{left} and {right} are {sizes} pixels; compare images of one size.")
+    rows, cols = (max(1, round(length / zoom)) for length in one.shape[:2])
+    top, across = (
+        min(max(round(place * length - part / 2), 0), length - part)
+        for place, length, part in zip(centre, one.shape, (rows, cols), strict=False)
+    )
+    window = slice(top, top + rows), slice(across, across + cols)
+    page, other = (_fit(image[window], side) for image in (one, two))
+    line = round(divider * page.width)
+    page.paste(other.crop((line, 0, *other.size)), (line, 0))
+    ImageDraw.Draw(page).line((line, 0, line, page.height), fill=COLOURS[1], width=2)
+    caption = (
+        f"Left of the line {left}, right of it {right}; "
+        f"{cols} x {rows} pixels, {side / max(rows, cols):.3g} times as large."
+    )
+    return Picture(np.asarray(page), caption)
+
+
+def scale_view(resolved: Resolved, scale: float, side: int = 288) -> Picture:
+    """LR, ILR, SR and HR at one scale, all enlarged to one size, with the scores in the caption.
+
+    Args:
+        resolved: from ``degrade_and_resolve``, as it has the ground truth.
+        scale: it was made with.
+        side: pixels of each panel's longer side.
+    """
+    if resolved.hr is None or resolved.interpolation is None or resolved.model is None:
+        raise InputError("There is no ground truth to score; make the pictures with degrade_and_resolve.")
+    panels = [
+        _fit(as_rgb(to_uint8(each)), side) for each in (resolved.lr, resolved.ilr, resolved.sr, resolved.hr)
+    ]
+    (rows, cols), (height, width) = resolved.lr.shape[:2], resolved.hr.shape[:2]
+    before, after = resolved.interpolation.psnr, resolved.model.psnr
+    caption = (
+        f"×{scale:.3g}. From the left: LR ({cols} x {rows} pixels); ILR, PSNR {before:.2f} dB; "
+        f"SR, {after:.2f} dB ({after - before:+.2f}); HR ({width} x {height} pixels)."
+    )
+    return Picture(_beside(panels), caption)
 
 
 def layer_statistics(rows: Sequence[Statistics]) -> Figure:
-    """Mean magnitude of conv and relu layers, and the share of zeros and dead maps after each ReLU."""
-    figure, axes = _figure(1, 2, WIDTH, 3)
+    """Mean magnitude of conv and relu layers; zeros and dead maps after each ReLU."""
+    figure, axes = _figure(1, 3, WIDTH, 3)
     for kind, style, colour in (("conv", "o-", COLOURS[0]), ("relu", "s--", COLOURS[1])):
         chosen = [row for row in rows if row.name.startswith(kind)]
         x = [int(row.name.split(".")[1]) for row in chosen]
         axes[0, 0].plot(x, [row.magnitude for row in chosen], style, color=colour, label=kind, markersize=4)
-        if kind == "relu":
-            axes[0, 1].plot(x, [100 * row.zeros for row in chosen], "s--", color=colour, markersize=4)
-            dead = sum(row.dead for row in chosen)
     axes[0, 0].set(xlabel="layer", ylabel="mean |activation| (log scale)", yscale="log")
     axes[0, 0].legend(frameon=False, fontsize=9)
+    axes[0, 1].plot(x, [100 * row.zeros for row in chosen], style, color=colour, markersize=4)
     axes[0, 1].set(xlabel="layer", ylabel="zeros after ReLU (%)", ylim=(0, 100))
-    axes[0, 1].set_title(f"{dead} maps are zero everywhere on this image", fontsize=9)
+    axes[0, 2].bar(x, [row.dead for row in chosen], color=colour)
+    axes[0, 2].set(xlabel="layer", ylabel="maps that are zero everywhere")
+    axes[0, 2].yaxis.set_major_locator(MaxNLocator(integer=True))
     for axis in axes.flat:
         axis.grid(alpha=0.3)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
-def heat_maps(values: Mapping[str, np.ndarray], label: str, log: bool = False) -> Figure:
-    """Signed arrays in blue and red about 0, all in one range; or, with ``log``, positive ones in decades."""
+def receptive_field(gradient: np.ndarray, field: int) -> Figure:
+    """A receptive field map in decades with the theoretical square, and how it gathers around the middle.
+
+    Args:
+        gradient: from ``receptive_field_map``, size x size, size odd.
+        field: side of the theoretical square.
+    """
+    figure, axes = _figure(1, 2, WIDTH, 4)
+    drawn = axes[0, 0].imshow(
+        np.log10(gradient + 1e-6), cmap="viridis", vmin=-6, vmax=0, interpolation="nearest"
+    )
+    figure.colorbar(drawn, ax=axes[0, 0], label="log₁₀ of |gradient|, relative to the largest", shrink=0.85)
+    corner = (len(gradient) - field) / 2 - 0.5
+    frame = Rectangle((corner, corner), field, field, fill=False, edgecolor=COLOURS[1], linewidth=1.5)
+    axes[0, 0].add_patch(frame)
+    axes[0, 0].set_title(f"framed: the theoretical {field} x {field} pixels", fontsize=9)
+    axes[0, 0].set(xlabel="input pixel", ylabel="input pixel")
+    shares = 100 * central_shares(gradient)
+    axes[0, 1].plot(range(1, len(gradient) + 1, 2), shares, "o-", color=COLOURS[0], markersize=3.5)
+    axes[0, 1].axvline(field, color=COLOURS[1], linestyle="--", label=f"theoretical field: {field}")
+    axes[0, 1].set(
+        xlabel="side of the central square (pixels)", ylabel="|gradient| within it (%)", ylim=(0, 102)
+    )
+    axes[0, 1].grid(alpha=0.3)
+    axes[0, 1].legend(frameon=False, fontsize=9, loc="lower right")
+    return figure
+
+
+def heat_maps(values: Mapping[str, np.ndarray], label: str) -> Figure:
+    """Signed arrays in blue and red about 0, all in one range."""
     height, width = next(iter(values.values())).shape
     panel = WIDTH / max(2, len(values)) - 0.4
     figure, axes = _figure(1, len(values), panel * len(values) + 0.9, panel * height / width + 0.4)
     limit = max(float(np.quantile(np.abs(value), 0.999)) for value in values.values())
-    crisp: dict[str, Any] = {"interpolation": "nearest"}
     for axis, (title, value) in zip(axes[0], values.items(), strict=True):
-        if log:
-            drawn = axis.imshow(np.log10(value + 1e-6), cmap="viridis", vmin=-6, vmax=0, **crisp)
-        else:
-            drawn = axis.imshow(value, cmap="RdBu_r", vmin=-limit, vmax=limit, **crisp)
+        drawn = axis.imshow(value, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
         axis.set_title(title, fontsize=9)
         axis.tick_params(labelsize=8)
     figure.colorbar(drawn, ax=axes[0, -1], label=label, shrink=0.85)
     return figure
-
-
-def channel(layer: Layer, index: int, beside: np.ndarray) -> Figure:
-    """One map of a layer, magnified, beside the image that went in."""
-    height, width = layer.maps.shape[1:]
-    figure, axes = _figure(1, 2, 10, 5 * height / width + 0.4)
-    _show(axes[0, 0], beside, "ILR, the network's input")
-    limit = display_range(layer.maps)
-    title = f"{layer.name}, map {index + 1} of {len(layer.maps)}, ±{limit:.3g}"
-    _show(axes[0, 1], np.clip(0.5 + 0.5 * layer.maps[index] / limit, 0, 1), title)
-    return figure
-
-
-def to_png(figure: Figure) -> bytes:
-    """A figure as PNG bytes, for ``widgets.Image``."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
