@@ -86,14 +86,12 @@ class Downloader:
             while data := response.raw.read1(CHUNK, decode_content=False):
                 file.write(data)
                 bar.update(len(data))
-                have, count = have + len(data), count + len(data)
+                count += len(data)
                 elapsed = time.monotonic() - begin
                 if elapsed > self.timeout:
                     if count < SLOWEST * elapsed:
                         raise Failure(f"only {count / elapsed:.0f} bytes a second arrive", again=True)
                     begin, count = time.monotonic(), 0
-        if total is not None and have != total:
-            raise Failure(f"the connection ended after {have:,} of {total:,} bytes", again=True)
 
 
 def _words(error: Exception) -> str:
@@ -101,7 +99,7 @@ def _words(error: Exception) -> str:
         return "the server does not answer"
     if isinstance(error, requests.TooManyRedirects):
         return "the server redirects without end"
-    if isinstance(error, urllib3.exceptions.IncompleteRead):
+    if isinstance(error, urllib3.exceptions.HTTPError):  # while the body is read; it knows its length
         return "the connection ended before the file did"
     if isinstance(error, requests.exceptions.SSLError):
         return "the server's certificate is not valid"

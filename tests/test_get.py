@@ -1,9 +1,10 @@
 """data_scripts/get.py against a server on loopback that does what servers do on bad days.
 
-Whatever happens ends in the next address or in one clear sentence; the target is untouched until a set is whole,
-and a second run completes.
+Whatever happens ends in the next address or in one clear sentence; the target is untouched until a set is
+whole, and a second run completes.
 """
 
+import contextlib
 import hashlib
 import io
 import json
@@ -66,13 +67,12 @@ class Handler(BaseHTTPRequestHandler):
         tries = sum(asked == name for asked, _ in self.server.requests)
         self.server.requests.append((name, self.headers.get("Range")))
         self.close_connection = True
-        try:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the client may have had enough
             getattr(self, name)(self.server.body, tries)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # the client has had enough
 
     def head(self, status=200, length=None, **headers):
         self.send_response(status)
+        self.send_header("Connection", "close")
         if length is not None:
             self.send_header("Content-Length", str(length))
         for key, value in headers.items():
@@ -132,7 +132,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def other_bytes(self, body, tries):
         self.head(200, len(body))
-        self.wfile.write(body[:-2000] + b"x" * 2000)
+        middle = len(body) // 2
+        self.wfile.write(body[:middle] + b"x" * 2000 + body[middle + 2000 :])
 
     def web_page(self, body, tries):
         page = b"<!DOCTYPE html><html><title>Sign in</title></html>"
