@@ -255,18 +255,24 @@ class TestRealSets:
         assert "x2, x3, x4 gives 33.6614, 30.3922, 28.4207 dB" in done.stdout
 
     def test_common_copies(self, data, real_scripts, tmp_path):
-        """B100 at 480x320, Set14 of even sizes, and Set14 with its grey image as RGB."""
-        for path in list_images(data / "B100"):
-            write(tmp_path / f"b/{path.stem}.png", even(read_image(path)))
+        """B100 at 480x320 and by another decoder, Set14 of even sizes and with its grey image as RGB."""
+        for path in list_images(data / "B100")[:40]:
+            write(tmp_path / f"a/{path.stem}.png", even(read_image(path)))
+        shutil.copytree(data / "B100", tmp_path / "b", copy_function=shutil.copyfile)
+        (tmp_path / "b").chmod(0o755)
+        decoded_otherwise(tmp_path / "b")
         for path in list_images(data / "Set14"):
             image = read_image(path)
             write(tmp_path / f"even/{path.name}", even(image))
             write(tmp_path / f"rgb/{path.name}", as_rgb(image))
         done = real_scripts(tmp_path, "--scales", "3")
-        assert done.returncode == 1
-        b100, even14, rgb14 = done.stdout.split("FAIL ")[1:]
-        assert "cropped 100" in b100
-        assert "480x320 instead of 481x321, the top left part pixel for pixel" in b100
+        assert done.returncode == 1, done.stderr
+        cropped, decoded, even14, rgb14 = done.stdout.replace("OK   ", "FAIL ").split("FAIL ")[1:]
+        assert "cropped 40" in cropped
+        assert "480x320 instead of 481x321, the top left part pixel for pixel" in cropped
+        assert "missing 60" in cropped
+        assert "OK   B100" in done.stdout
+        assert "27.2065 dB instead of 27.2072 (-0.0007)" in decoded
         assert "cropped 3" in even14
         assert "528x656 instead of 529x656" in even14
         assert "grey as RGB 1: bridge.png" in rgb14

@@ -50,6 +50,18 @@ DRAWINGS = {
     "matrix_plot": [
         lambda x: figures.matrix_plot({"down": bicubic_matrix(24, 8, 1 / 3), "up": bicubic_matrix(8, 24, 3)})
     ],
+    "gallery": [
+        lambda x: figures.gallery({"colour": x.photo, "grey": x.grey}),
+        lambda x: figures.gallery({str(i): x.grey for i in range(9)}, columns=4),
+    ],
+    "size_histogram": [
+        lambda x: figures.size_histogram([321, 321, 480, 512, 96], [2, 3, 4]),
+        lambda x: figures.size_histogram([90], [2.5]),
+    ],
+    "response_plot": [
+        lambda x: figures.response_plot(np.linspace(0, 0.5, 9), {"a": np.ones(9), "b": np.zeros(9)}, 3)
+    ],
+    "phase_plot": [lambda x: figures.phase_plot({"one": np.array([1, 4, 7]), "two": np.array([0, 4, 8])}, 9)],
     "line_plot": [
         lambda x: figures.line_plot({"a": ([2, 3, 4], [33.7, 30.4, 28.4])}, "scale", "PSNR (dB)"),
         lambda x: figures.line_plot(

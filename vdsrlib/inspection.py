@@ -93,8 +93,8 @@ def report(folder: str | Path, patch: int = 41, scales: Sequence[float] = (2, 3,
             continue
         try:
             image = read_image(path)
-        except InputError as error:
-            remarks.append(Remark(path.name, "stops training", str(error)))
+        except InputError:
+            remarks.append(Remark(path.name, "stops training", "it cannot be read as an image"))
             continue
         height, width = (min(crop_length(side, s) for s in scales) for side in image.shape[:2])
         if min(height, width) < patch:
