@@ -59,6 +59,18 @@ DRAWINGS = {
         )
     ],
     "scatter": [lambda x: figures.scatter({"a": ([30, 31], [32, 33]), "b": ([30], [29])}, "x", "y")],
+    "gallery": [
+        lambda x: figures.gallery({"colour": x.photo, "grey": x.grey}),
+        lambda x: figures.gallery({str(i): x.grey for i in range(9)}, columns=4),
+    ],
+    "size_histogram": [
+        lambda x: figures.size_histogram([321, 321, 480, 512, 96], [2, 3, 4]),
+        lambda x: figures.size_histogram([90], [2.5]),
+    ],
+    "response_plot": [
+        lambda x: figures.response_plot(np.linspace(0, 0.5, 9), {"a": np.ones(9), "b": np.zeros(9)}, 3)
+    ],
+    "phase_plot": [lambda x: figures.phase_plot({"one": np.array([1, 4, 7]), "two": np.array([0, 4, 8])}, 9)],
     "line_plot": [
         lambda x: figures.line_plot({"a": ([2, 3, 4], [33.7, 30.4, 28.4])}, "scale", "PSNR (dB)"),
         lambda x: figures.line_plot(

@@ -126,6 +126,74 @@ def matrix_plot(matrices: Mapping[str, np.ndarray]) -> Figure:
     return figure
 
 
+def gallery(images: Mapping[str, np.ndarray], columns: int = 6) -> Figure:
+    """A contact sheet: every image whole, at one width, under its name and size in pixels."""
+    rows = -(-len(images) // columns)
+    cell = WIDTH / columns
+    figure, axes = _figure(rows, columns, WIDTH, rows * (0.8 * cell + 0.3))
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, (name, image) in zip(axes.flat, images.items(), strict=False):
+        _show(axis, _unit(image))
+        axis.set_title(f"{name}\n{image.shape[1]}x{image.shape[0]}", fontsize=7.5)
+    return figure
+
+
+def size_histogram(shorter: Sequence[int], scales: Sequence[float]) -> Figure:
+    """How many images have which shorter side, in HR and as LR at each scale (pixels, logarithmic)."""
+    figure, axes = _figure(1, 1, 7.5, 2.8)
+    sides = {
+        "HR": np.asarray(shorter),
+        **{f"LR x{scale:g}": np.asarray(shorter) // scale for scale in scales},
+    }
+    low, high = min(side.min() for side in sides.values()), max(side.max() for side in sides.values())
+    edges = np.geomspace(max(1, low) * 0.95, high * 1.05, 25)
+    for i, (name, side) in enumerate(sides.items()):
+        count, _ = np.histogram(side, bins=edges)
+        colour, style = COLOURS[i % len(COLOURS)], ("-", "--", ":", "-.")[i % 4]
+        axes[0, 0].stairs(count, edges, linestyle=style, color=colour, linewidth=1.6, label=name)
+    axes[0, 0].set(xlabel="shorter side (pixels, log scale)", ylabel="images", xscale="log")
+    ticks = [tick for tick in (16, 32, 64, 128, 256, 512, 1024, 2048, 4096) if edges[0] <= tick <= edges[-1]]
+    axes[0, 0].set_xticks(ticks, [str(tick) for tick in ticks])
+    axes[0, 0].set_xticks([], minor=True)
+    axes[0, 0].yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[0, 0].legend(frameon=False, fontsize=9)
+    return figure
+
+
+def response_plot(frequencies: np.ndarray, responses: Mapping[str, np.ndarray], scale: float) -> Figure:
+    """What is left of a wave after shrinking, over its frequency; beyond LR's Nyquist it is false."""
+    figure, axes = _figure(1, 1, 8.5, 3.6)
+    axis, nyquist = axes[0, 0], 0.5 / scale
+    axis.axvspan(nyquist, 0.5, color="0.93")
+    axis.text(nyquist + 0.005, 1.13, "LR cannot hold these: what is left turns false", fontsize=8.5, va="top")
+    for i, (name, response) in enumerate(responses.items()):
+        style = ("-", "--", ":", "-.")[i % 4]
+        axis.plot(frequencies, response, style, color=COLOURS[i % len(COLOURS)], label=name)
+    axis.set(xlabel="frequency in HR (waves a pixel)", ylabel="amplitude left in LR")
+    axis.set(xlim=(0, 0.5), ylim=(0, 1.15))
+    axis.grid(alpha=0.3)
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8.5)
+    return figure
+
+
+def phase_plot(centres: Mapping[str, np.ndarray], length: int) -> Figure:
+    """Where the pixels of LR lie among ``length`` pixels of HR, under each convention."""
+    figure, axes = _figure(1, 1, WIDTH, 0.5 + 0.45 * len(centres))
+    axis = axes[0, 0]
+    for edge in range(length + 1):
+        axis.axvline(edge - 0.5, color="0.85", linewidth=0.8)
+    for i, places in enumerate(centres.values()):
+        axis.plot(places, [-i] * len(places), "o", markersize=9, color=COLOURS[i % len(COLOURS)])
+    axis.set_yticks([-i for i in range(len(centres))], list(centres), fontsize=9)
+    axis.set(xlim=(-0.6, length - 0.4), ylim=(0.6 - len(centres), 0.4), xticks=range(length))
+    axis.set_xlabel("HR pixel")
+    axis.tick_params(left=False)
+    for side in ("top", "left", "right"):
+        axis.spines[side].set_visible(False)
+    return figure
+
+
 def line_plot(
     curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     xlabel: str,

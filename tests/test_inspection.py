@@ -1,0 +1,68 @@
+"""Looking at folders before use: sizes and modes, and test images that lie among the training images."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vdsrlib.files import InputError
+from vdsrlib.images import EMBEDDED_TEST, EMBEDDED_TRAIN, embedded, read_image
+from vdsrlib.inspection import Leak, Picture, describe, leaks, report
+
+
+def test_describe(tmp_path, photo):
+    Image.fromarray(photo).save(tmp_path / "a.png")
+    Image.fromarray(photo).convert("CMYK").save(tmp_path / "b.jpg")
+    (tmp_path / "c.png").write_bytes(b"no image")
+    paths = sorted(tmp_path.iterdir())
+    height, width = photo.shape[:2]
+    assert describe(paths) == [
+        Picture("a.png", height, width, "RGB", "PNG", paths[0].stat().st_size),
+        Picture("b.jpg", height, width, "CMYK", "JPEG", paths[1].stat().st_size),
+        Picture("c.png", 0, 0, "broken", "", 8),
+    ]
+
+
+def test_report_of_a_folder_that_is_fine_is_empty(tmp_path, photo):
+    Image.fromarray(photo).save(tmp_path / "a.png")
+    assert report(tmp_path) == []
+    assert [remark.what for remark in report(tmp_path, patch=97)] == ["skipped"]
+    with pytest.raises(InputError, match="There is no folder"):
+        report(tmp_path / "none")
+
+
+class TestLeaks:
+    def test_photographs_of_the_tutorial_do_not_leak(self):
+        assert leaks(embedded(EMBEDDED_TRAIN), embedded(EMBEDDED_TEST)) == []
+
+    @pytest.mark.parametrize("name", EMBEDDED_TEST)
+    def test_a_copy_in_another_size_grey_and_compressed(self, tmp_path, name):
+        path = embedded([name])[0]
+        with Image.open(path) as picture:
+            picture.convert("L").resize((200, 170)).save(tmp_path / "copy.jpg", quality=40)
+        [leak] = leaks([tmp_path / "copy.jpg"], embedded(EMBEDDED_TEST))
+        assert leak[:2] == ("copy.jpg", name)
+        assert leak.how.startswith("the whole picture, 200x170 and ")
+
+    @pytest.mark.parametrize("name", EMBEDDED_TEST)
+    def test_a_crop_compressed(self, tmp_path, name):
+        image = read_image(embedded([name])[0])
+        Image.fromarray(image[75:235, 110:290]).save(tmp_path / "crop.jpg", quality=70)
+        found = leaks([*embedded(["brick.png"]), tmp_path / "crop.jpg"], embedded(EMBEDDED_TEST))
+        size = f"{image.shape[1]}x{image.shape[0]}"
+        assert found == [Leak("crop.jpg", name, f"a part of it, 180x160 and {size} pixels")]
+
+    def test_a_test_image_that_is_a_part_of_a_training_image(self, tmp_path):
+        image = read_image(embedded(["coffee.png"])[0])
+        Image.fromarray(image[100:300, 150:400]).save(tmp_path / "part.png")
+        [leak] = leaks(embedded(["coffee.png"]), [tmp_path / "part.png"])
+        assert leak.how.startswith("a part of it")
+
+    def test_images_without_any_detail(self, tmp_path):
+        Image.fromarray(np.full((80, 90), 128, np.uint8)).save(tmp_path / "flat.png")
+        assert leaks([tmp_path / "flat.png"], embedded(EMBEDDED_TEST)) == []
+
+    def test_set5_leaks_into_the_training_images_of_the_paper(self, data):
+        others = sorted((data / "BSD200").iterdir())[:15]
+        training = [*others, data / "BSD200" / "302003.jpg"]
+        found = leaks(training, sorted((data / "Set5").iterdir()))
+        assert [leak[:2] for leak in found] == [("302003.jpg", "woman.png")]
