@@ -129,10 +129,10 @@ def _decode(path: str | Path, file: ImageFile.ImageFile) -> Picture:
     if frames > 1 and file.format != "MPO":  # a camera's JPEG with previews
         notes.append(f"the first of {frames} frames")
     icc = file.info.get("icc_profile") or None
-    raw_mode = str(file.tile[0].args) if file.tile else ""
+    wide = ";16" in str(file.tile) or 16 in getattr(file, "tag_v2", {}).get(258, ())  # TIFF's BitsPerSample
     if file.mode in ("I", "F"):
         raise InputError(f"{path} has {file.mode} (32-bit) samples; save it as 8- or 16-bit.")
-    if file.mode in ("RGB", "RGBA") and ";16" in raw_mode:  # of which Pillow would keep 8
+    if file.mode in ("RGB", "RGBA") and wide:  # of which Pillow would keep 8
         orientation = _orientation(file)
         samples = _decode_16_bits(path, file)
     else:
@@ -225,13 +225,15 @@ def encode(path: Path, picture: Picture) -> None:
     parts = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
     if kind not in WITH_16_BITS and picture.pixels.dtype == np.uint16:
         parts = [np.rint(part / 257).astype(np.uint8) for part in parts]
+    if kind == "TIFF" and len(parts) == 2 and parts[0].ndim == 2 and parts[0].dtype == np.uint16:
+        parts[0] = np.dstack([parts[0]] * 3)  # few programs read 16-bit grey with transparency
     samples = parts[0] if len(parts) == 1 else np.dstack(parts)
     icc = _fitting(picture.icc, picture.pixels)
     if kind == "TIFF":
         tifffile.imwrite(
             path,
             samples,
-            photometric="minisblack" if picture.pixels.ndim == 2 else "rgb",
+            photometric="minisblack" if parts[0].ndim == 2 else "rgb",
             extrasamples=["unassalpha"] * (len(parts) - 1),
             compression="zlib",
             iccprofile=icc,
