@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from vdsrlib.files import InputError
-from vdsrlib.images import SUFFIXES
+from vdsrlib.picture import FORMATS
 
 MEMBERS = 200_000
 LARGEST_IMAGE = 256 * 2**20  # bytes
@@ -36,7 +36,7 @@ def images(source: Path) -> Members:
     if source.is_dir():
         source = source.resolve()
         for path in sorted(source.rglob("*")):
-            if path.suffix.lower() in SUFFIXES and path.is_file():
+            if path.suffix.lower() in FORMATS and path.is_file():
                 yield path.relative_to(source.parent).as_posix(), path.read_bytes()
         return
     if not source.is_file():
@@ -120,7 +120,7 @@ def _check(source: Path, name: str, regular: bool, size: int) -> None:
 def _is_image(name: str) -> bool:
     path = PurePosixPath(name)
     hidden = path.name.startswith(".") or "__MACOSX" in path.parts
-    return path.suffix.lower() in SUFFIXES and not hidden
+    return path.suffix.lower() in FORMATS and not hidden
 
 
 def _what(begin: bytes) -> str:

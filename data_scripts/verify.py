@@ -24,7 +24,7 @@ from tqdm import tqdm
 from vdsrlib import inspection
 from vdsrlib.environment import data_root
 from vdsrlib.files import InputError, sha256
-from vdsrlib.images import SUFFIXES, TEST_SETS, TRAINING_SETS, as_rgb, list_images, read_image
+from vdsrlib.images import TEST_SETS, TRAINING_SETS, as_rgb, list_images, read_image
 from vdsrlib.parameters import parse_scales
 
 ROUNDING = 0.01  # dB, the last digit of published tables: a mean that moves less counts as the same
@@ -264,7 +264,7 @@ def image_folders(root: Path) -> list[Path]:
     folders = []
     for name, inner, names in os.walk(root):
         inner[:] = sorted(folder for folder in inner if not folder.startswith("."))
-        if any(Path(file).suffix.lower() in SUFFIXES for file in names):
+        if any(Path(file).suffix.lower() in FORMATS for file in names):
             folders.append(Path(name))
     return folders
 

@@ -99,8 +99,12 @@ class TestResolve:
         assert call_cli("resolve", *arguments)[0] == 0
         assert read_image(tmp_path / "sr.png").shape == (180, 202)
 
-    def test_existing_file_is_replaced(self, call_cli, photo_file, tiny):
-        assert call_cli("resolve", photo_file, photo_file, "--scale", 2, "--weights", tiny)[0] == 0
+    def test_existing_file_is_replaced_by_force_alone(self, call_cli, photo_file, tiny):
+        arguments = ["resolve", photo_file, photo_file, "--scale", 2, "--weights", tiny]
+        before = photo_file.read_bytes()
+        check_refused(*call_cli(*arguments), "photo.png exists; write another name, or --force")
+        assert photo_file.read_bytes() == before
+        assert call_cli(*arguments, "--force")[0] == 0
         assert read_image(photo_file).shape == (192, 240, 3)
 
 

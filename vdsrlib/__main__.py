@@ -1,4 +1,4 @@
-"""``python -m vdsrlib``: train, evaluate, resolve, features, doctor. Thin: the work is in the library."""
+"""``python -m vdsrlib``, a thin command line: the work is in the library."""
 
 import argparse
 import os
@@ -11,15 +11,26 @@ from tqdm import tqdm
 from vdsrlib import checkpoint, training
 from vdsrlib.distributed import join
 from vdsrlib.doctor import doctor
+from vdsrlib.engine import ENGINES, prepare
 from vdsrlib.environment import choose_device, device_name, versions
 from vdsrlib.evaluation import ScoreCache, check_fit, evaluate, predict, self_ensemble
+from vdsrlib.export import export
 from vdsrlib.features import activations, mosaic, survey
 from vdsrlib.files import InputError, to_json
-from vdsrlib.images import check_name, list_images, read_image, save_image
+from vdsrlib.images import list_images, read_image, save_image
 from vdsrlib.parameters import parse_scale, parse_scales
+from vdsrlib.picture import MAX_PIXELS, check_target
 from vdsrlib.protocol import PROTOCOLS, get_protocol
 from vdsrlib.recipe import RECIPES, get_recipe
-from vdsrlib.resolve import degrade_and_resolve, super_resolve
+from vdsrlib.resolve import (
+    Work,
+    check_free,
+    degrade_and_resolve,
+    enlarge_file,
+    pair_files,
+    parse_size,
+)
+from vdsrlib.tiling import MEMORY
 
 
 class _Parser(argparse.ArgumentParser):
@@ -82,16 +93,29 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("--json", action="store_true", help="print one JSON object")
     new.set_defaults(run=_evaluate)
 
-    new = command("resolve", "Enlarge an image.")
-    new.add_argument("input", metavar="IN")
-    new.add_argument("output", metavar="OUT")
-    new.add_argument("--scale", required=True, type=parse_scale)
+    new = command("resolve", "Enlarge an image, or all images of a folder.")
+    new.add_argument("input", metavar="IN", help="an image, or a folder of images")
+    new.add_argument("output", metavar="OUT", help="a name that ends in the format; a folder for a folder")
+    size = new.add_mutually_exclusive_group(required=True)
+    size.add_argument("--scale", type=parse_scale, help="any number above 1, up to 8")
+    size.add_argument("--size", type=parse_size, metavar="WxH", help="pixels of the result")
     new.add_argument(
         "--ground-truth",
         action="store_true",
         help="IN is HR: degrade it first, and print PSNR and SSIM",
     )
+    new.add_argument("--force", action="store_true", help="replace files that exist")
+    new.add_argument("--engine", default="auto", help=f"auto, {', '.join(ENGINES)}")
+    new.add_argument(
+        "--memory", type=_count, default=MEMORY >> 20, metavar="MIB", help="for the network's work"
+    )
+    new.add_argument("--max-megapixels", type=_count, default=MAX_PIXELS // 10**6, metavar="N")
     new.set_defaults(run=_resolve)
+
+    new = command("export", "Write the network as an ONNX file.")
+    new.add_argument("output", metavar="OUT.onnx")
+    new.add_argument("--force", action="store_true", help="replace a file that exists")
+    new.set_defaults(run=_export)
 
     new = command("features", "Write the feature maps of every layer (Figure 2 of the replication).")
     new.add_argument("input", metavar="IMAGE")
@@ -102,6 +126,16 @@ def _parser() -> argparse.ArgumentParser:
     new = commands.add_parser("doctor", help="Check versions, device, data and weights.")
     new.set_defaults(run=_doctor)
     return parser
+
+
+def _sentence(error: InputError) -> str:
+    return " ".join(str(error).split())
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 10**6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to 1000000")
+    return int(text)
 
 
 def _load(arguments: argparse.Namespace) -> checkpoint.Checkpoint:
@@ -171,17 +205,65 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _resolve(arguments: argparse.Namespace) -> int:
-    check_name(arguments.output)
-    image = read_image(arguments.input)
+    source, target = Path(arguments.input), Path(arguments.output)
+    if arguments.ground_truth and arguments.size:
+        raise InputError("--ground-truth needs a --scale, by which the image is first made small.")
+    folder = os.path.isdir(source)  # noqa: PTH112  which answers for any name, however long
+    jobs = pair_files(source, target) if folder else [(source, target)]
+    if not folder:
+        check_target(target)
+        check_free(target, arguments.force)
     loaded = _load(arguments)
+    prepare(loaded.model, arguments.engine)  # refuses an engine before any work
+    failures = []
+    for number, (old, new) in enumerate(jobs, start=1):
+        title = f"{number}/{len(jobs)} {old.name}" if folder else None
+        try:
+            check_free(new, arguments.force)
+            with tqdm(desc=title, unit="tile", leave=False, disable=not sys.stderr.isatty()) as bar:
+                print(f"{new}: {_resolve_one(arguments, loaded, old, new, bar)}", flush=True)
+        except InputError as error:
+            if not folder:
+                raise
+            failures.append(_sentence(error))
+    for failure in failures:
+        print(f"vdsrlib: {failure}", file=sys.stderr)
+    if failures:
+        print(f"vdsrlib: {len(failures)} of {len(jobs)} images failed.", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _resolve_one(
+    arguments: argparse.Namespace, loaded: checkpoint.Checkpoint, old: Path, new: Path, bar: tqdm
+) -> str:
+    """Enlarge one file; returns what there is to say of it."""
+
+    def progress(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    limit = arguments.max_megapixels * 10**6
+    work = Work(arguments.engine, arguments.memory << 20, limit, progress)
     protocol = get_protocol(loaded.protocol)
-    function = degrade_and_resolve if arguments.ground_truth else super_resolve
-    resolved = function(loaded.model, image, arguments.scale, protocol)
-    save_image(arguments.output, resolved.sr)
-    if resolved.interpolation and resolved.model:
-        for name, score in (("interpolation", resolved.interpolation), ("model", resolved.model)):
-            print(f"{name}: PSNR {score.psnr:.4f} dB, SSIM {score.ssim:.4f}")
-    print(f"{arguments.output}: {resolved.sr.shape[1]} x {resolved.sr.shape[0]} pixels")
+    if arguments.ground_truth:
+        check_target(new)
+        resolved = degrade_and_resolve(loaded.model, read_image(old), arguments.scale, protocol, work)
+        save_image(new, resolved.sr)
+        scores = {"interpolation": resolved.interpolation, "model": resolved.model}
+        notes = [f"{name} PSNR {s.psnr:.4f} dB, SSIM {s.ssim:.4f}" for name, s in scores.items() if s]
+        height, width = resolved.sr.shape[:2]
+    else:
+        size = arguments.size or arguments.scale
+        picture = enlarge_file(loaded.model, old, new, size, protocol, work)
+        (height, width), notes = picture.pixels.shape[:2], list(picture.notes)
+    return "; ".join([f"{width} x {height} pixels", *notes])
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    check_free(arguments.output, arguments.force)
+    loaded = _load(arguments)
+    export(arguments.output, loaded)
+    print(f"{arguments.output}: {loaded.summary()}")
     return 0
 
 
@@ -219,7 +301,7 @@ def main(argv: list[str] | None = None) -> int:
         return arguments.run(arguments)
     except InputError as error:
         if os.environ.get("RANK", "0") == "0":  # one sentence, not one for each of torchrun's processes
-            print(f"vdsrlib: {' '.join(str(error).split())}", file=sys.stderr)
+            print(f"vdsrlib: {_sentence(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from vdsrlib.resize import Array, bicubic_matrix, separable, sides
+from vdsrlib.resize import Array, Taps, bicubic_matrix, bicubic_taps, separable, sides
 
 
 def blur_matrix(length: int, sigma: float) -> np.ndarray:
@@ -26,13 +26,15 @@ def bilinear_matrix(length: int, out_length: int) -> np.ndarray:
 
     The same as ``skimage.transform.resize(order=1, mode="edge", anti_aliasing=False)``.
     """
+    return bilinear_taps(length, out_length).matrix(length)
+
+
+def bilinear_taps(length: int, out_length: int) -> Taps:
+    """The same as ``bilinear_matrix`` without its zeros."""
     centre = (np.arange(out_length) + 0.5) * length / out_length - 0.5
     left = np.floor(centre)
-    matrix = np.zeros((out_length, length))
-    row = np.arange(out_length)
-    for tap, weight in ((left, 1 - (centre - left)), (left + 1, centre - left)):
-        np.add.at(matrix, (row, np.clip(tap, 0, length - 1).astype(int)), weight)
-    return matrix
+    index = np.clip(np.stack([left, left + 1], axis=1), 0, length - 1).astype(int)
+    return Taps(index, np.stack([1 - (centre - left), centre - left], axis=1))
 
 
 def lr_length(length: int, scale: float) -> int:
@@ -42,23 +44,23 @@ def lr_length(length: int, scale: float) -> int:
 
 @dataclass(frozen=True)
 class Degradation:
-    """A way down and a way up, each a function that makes the matrix of one axis.
+    """A way down and a way up, each a function that makes the weights of one axis.
 
     Attributes:
         name: as in a protocol and in a checkpoint's metadata.
         down: (HR length, LR length, scale) -> matrix (LR x HR).
-        up: (LR length, HR length) -> matrix (HR x LR).
+        up: (LR length, HR length) -> taps of HR's pixels.
     """
 
     name: str
     down: Callable[[int, int, float], np.ndarray]
-    up: Callable[[int, int], np.ndarray]
+    up: Callable[[int, int], Taps]
 
     @lru_cache(maxsize=32)  # noqa: B019  the two degradations live as long as the program
     def matrices(self, length: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
         """The matrices down and up of an axis with ``length`` pixels; LR has int(length / scale)."""
         small = max(1, lr_length(length, scale))
-        return self.down(length, small, scale), self.up(small, length)
+        return self.down(length, small, scale), self.up(small, length).matrix(small)
 
     def __call__(self, hr: Array, scale: float) -> tuple[Array, Array]:
         """HR (NumPy H x W [x C], or torch ... x H x W; floating) to (LR, ILR); ILR is HR's size."""
@@ -72,14 +74,14 @@ class Degradation:
 BICUBIC = Degradation(
     "bicubic",
     down=lambda hr, lr, scale: bicubic_matrix(hr, lr, lr / hr),
-    up=lambda lr, hr: bicubic_matrix(lr, hr, hr / lr),
+    up=lambda lr, hr: bicubic_taps(lr, hr, hr / lr),
 )
 """MATLAB's bicubic down (antialiased) and up: the paper's degradation."""
 
 BLUR_BILINEAR = Degradation(
     "blur_bilinear",
     down=lambda hr, lr, scale: bilinear_matrix(hr, lr) @ blur_matrix(hr, max(0.0, (scale - 1.0) / 2.0)),
-    up=bilinear_matrix,
+    up=bilinear_taps,
 )
 """Gaussian blur of sigma (scale - 1) / 2, then bilinear: what the 2018 replication calls bicubic."""
 

@@ -14,27 +14,31 @@ import numpy as np
 import torch
 
 from vdsrlib.distributed import World
+from vdsrlib.engine import prepare
 from vdsrlib.files import InputError, sha256, write_json
 from vdsrlib.images import merge_luma, read_image, split_luma
 from vdsrlib.model import VDSR
 from vdsrlib.protocol import PAPER, Protocol, Score
+from vdsrlib.tiling import MEMORY, tile_pixels, tiled
 
 
-@torch.inference_mode()
-def predict(model: VDSR, ilr: np.ndarray, protocol: Protocol) -> np.ndarray:
+def predict(
+    model: VDSR, ilr: np.ndarray, protocol: Protocol, engine: str = "auto", memory: int = MEMORY
+) -> np.ndarray:
     """ILR to SR with the network, in float32 on the network's device.
 
     Args:
         model: in evaluation mode, on any device.
         ilr: floating, about [0, 1], H x W (luma) or H x W x 3, as many channels as the network has.
         protocol: gives the range in which the network works.
+        engine: as in ``engine.prepare``.
+        memory: bytes for the network's work; an image that needs more is computed in tiles, exactly.
 
     Returns:
         float64, same shape and range, not clipped.
     """
     batch = network_input(model, ilr, protocol)
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32 would not be float32
-        out = model(batch)[0]
+    out = tiled(prepare(model, engine), batch, model.depth, tile_pixels(model, memory))[0]
     sr = out.permute(1, 2, 0).cpu().numpy().astype(np.float64)
     return protocol.from_network(sr.reshape(ilr.shape))
 

@@ -1,23 +1,20 @@
 """Images in and out, luma, and the named image sets.
 
 An image in this project is a NumPy array, height x width (grey) or height x width x 3 (RGB), either
-uint8 in 0..255 or floating point in [0, 1].
+uint8 in 0..255 (uint16, in 0..65535, where that is said) or floating point in [0, 1].
 """
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import skimage
-from PIL import Image, ImageOps
+from numpy.typing import DTypeLike
 from skimage.color import rgb2ycbcr, ycbcr2rgb
 
 from vdsrlib.environment import data_root
-from vdsrlib.files import InputError, atomic
-
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
+from vdsrlib.files import InputError
+from vdsrlib.picture import FORMATS, Picture, read_picture, write_picture
 
 TRAINING_SETS = ("T91", "BSD200")  # the paper's 291 images (section 5.1)
 TEST_SETS = ("Set5", "Set14", "B100", "Urban100")
@@ -39,70 +36,41 @@ EMBEDDED_TEST = ("astronaut.png", "chelsea.png", "coffee.png")
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Decode an image to uint8, H x W (grey) or H x W x 3.
+    """Decode an image to uint8, H x W (grey) or H x W x 3: ``picture.read_picture``, and no more than that.
 
-    EXIF orientation is applied, palettes are expanded, transparency is dropped, 16-bit samples are
-    reduced to 8 and CMYK becomes RGB.
+    Transparency is dropped, and 16-bit samples are reduced to 8.
 
     Raises:
-        InputError: the file is missing or is not an image that Pillow can decode whole.
+        InputError: the file is missing, is no image that can be decoded whole, or is too large.
     """
-    try:
-        with Image.open(path) as file:
-            picture = ImageOps.exif_transpose(file)
-            if picture.mode.startswith("I;16"):
-                wide = np.asarray(picture).astype(np.float64)
-                return np.rint(wide / 257.0).astype(np.uint8)
-            if picture.mode not in ("L", "RGB"):
-                grey = picture.mode in ("1", "LA", "I", "F")
-                if picture.mode in ("I", "F"):
-                    raise InputError(f"{path} has {picture.mode} (32-bit) samples; save it as 8- or 16-bit.")
-                picture = picture.convert("L" if grey else "RGB")
-            return np.asarray(picture)
-    except FileNotFoundError as error:
-        raise InputError(f"There is no image {path}.") from error
-    except IsADirectoryError as error:
-        raise InputError(f"{path} is a folder; give the name of one image in it.") from error
-    except InputError:
-        raise
-    except Exception as error:  # decoders raise SyntaxError, struct.error, EOFError and more
-        raise InputError(f"{path} cannot be read as an image ({error}).") from error
-
-
-def check_name(path: str | Path) -> None:
-    """Raise InputError where no image can be written under this name; ask before a long computation."""
-    if Path(path).suffix.lower() not in SUFFIXES:
-        raise InputError(f"{path}: the name must end in one of {', '.join(sorted(SUFFIXES))}.")
+    pixels = read_picture(path).pixels
+    return np.rint(pixels / 257.0).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
 
 
 def save_image(path: str | Path, image: np.ndarray) -> None:
     """Write a uint8 or [0, 1] float image, atomically; the suffix chooses the format.
 
     Raises:
-        InputError: the suffix is unknown or the place cannot be written.
+        InputError: the suffix is unknown, or the format or the place cannot take it.
     """
-    check_name(path)
-    suffix = Path(path).suffix.lower()
-    options: dict[str, Any] = {"quality": 95} if suffix in (".jpg", ".jpeg", ".webp") else {}
-    encoded = io.BytesIO()
-    try:
-        Image.fromarray(to_uint8(image)).save(encoded, Image.registered_extensions()[suffix], **options)
-    except (ValueError, OSError) as error:  # WebP ends at 16,383 pixels a side, JPEG at 65,535
-        raise InputError(f"{path} cannot be written as {suffix} ({error}); write .png instead.") from error
-    with atomic(path) as temporary:
-        temporary.write_bytes(encoded.getvalue())
+    write_picture(path, Picture(to_uint8(image)))
 
 
 def to_float(image: np.ndarray) -> np.ndarray:
-    """uint8 0..255 to float64 [0, 1]; a float image is returned as float64."""
-    return image / 255.0 if image.dtype == np.uint8 else np.asarray(image, dtype=np.float64)
+    """uint8 0..255, or uint16 0..65535, to float64 [0, 1]; a float image is returned as float64."""
+    if np.issubdtype(image.dtype, np.integer):
+        return image / float(np.iinfo(image.dtype).max)
+    return np.asarray(image, dtype=np.float64)
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
     """Clip a [0, 1] float image and round it to 0..255, halves up as MATLAB does."""
-    if image.dtype == np.uint8:
-        return image
-    return np.floor(np.clip(image, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+    return image if image.dtype == np.uint8 else quantise(image, np.uint8)
+
+
+def quantise(image: np.ndarray, dtype: DTypeLike) -> np.ndarray:
+    """Clip a [0, 1] float image and round it to the whole range of uint8 or uint16, halves up."""
+    return np.floor(np.clip(image, 0.0, 1.0) * np.iinfo(dtype).max + 0.5).astype(dtype)
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
@@ -121,7 +89,7 @@ def luma(image: np.ndarray) -> np.ndarray:
 
 
 def split_luma(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 RGB to unrounded float64 luma (H x W) and chroma (H x W x 2), both / 255."""
+    """uint8 or uint16 RGB to unrounded float64 luma (H x W) and chroma (H x W x 2), both / 255."""
     ycbcr = rgb2ycbcr(image) / 255.0
     return ycbcr[..., 0], ycbcr[..., 1:]
 
@@ -140,9 +108,9 @@ def list_images(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}.")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in FORMATS)
     if not paths:
-        raise InputError(f"There is no image in {folder} (looked for {', '.join(sorted(SUFFIXES))}).")
+        raise InputError(f"There is no image in {folder} (looked for {', '.join(sorted(FORMATS))}).")
     return paths
 
 

@@ -14,7 +14,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter, gaussian_laplace, maximum_filter
 
 from vdsrlib.files import InputError
-from vdsrlib.images import SUFFIXES, as_rgb, luma, read_image
+from vdsrlib.images import as_rgb, luma, read_image
+from vdsrlib.picture import FORMATS
 from vdsrlib.protocol import crop_length
 
 SAME_PICTURE = 12  # of 64 bits; over the 510 images of the six sets, other pictures differ by 14 and more
@@ -84,12 +85,12 @@ def report(folder: str | Path, patch: int = 41, scales: Sequence[float] = (2, 3,
     seen: dict[tuple[tuple[int, ...], bytes], str] = {}
     for path in sorted(folder.iterdir()):
         if path.is_dir():
-            inside = sum(inner.suffix.lower() in SUFFIXES for inner in path.rglob("*"))
+            inside = sum(inner.suffix.lower() in FORMATS for inner in path.rglob("*"))
             if inside:
                 remarks.append(Remark(path.name, "not looked into", f"a folder, with {inside} images"))
             continue
-        if path.suffix.lower() not in SUFFIXES:
-            remarks.append(Remark(path.name, "ignored", f"not one of {', '.join(sorted(SUFFIXES))}"))
+        if path.suffix.lower() not in FORMATS:
+            remarks.append(Remark(path.name, "ignored", f"not one of {', '.join(sorted(FORMATS))}"))
             continue
         try:
             image = read_image(path)

@@ -6,10 +6,11 @@ when shrinking (antialiasing), pixel centres at half-integers, borders mirrored.
 
 import math
 from functools import lru_cache
-from typing import TypeVar, overload
+from typing import NamedTuple, TypeVar, overload
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 
 from vdsrlib.files import InputError
 
@@ -24,9 +25,41 @@ def cubic(x: np.ndarray) -> np.ndarray:
     return np.where(x <= 1, near, np.where(x <= 2, far, 0.0))
 
 
+class Taps(NamedTuple):
+    """A resize of one axis: which input pixels an output pixel is made of, and how much of each.
+
+    Attributes:
+        inputs: out_length x taps, the input pixels; one may stand twice, at a mirrored border.
+        weight: out_length x taps, float64.
+    """
+
+    inputs: np.ndarray
+    weight: np.ndarray
+
+    def matrix(self, length: int) -> np.ndarray:
+        """The same as a matrix, out_length x length, read-only."""
+        matrix = np.zeros((len(self.inputs), length))
+        np.add.at(matrix, (np.arange(len(self.inputs))[:, None], self.inputs), self.weight)
+        matrix.flags.writeable = False
+        return matrix
+
+    def window(self, outputs: slice) -> tuple[slice, csr_array]:
+        """The input pixels that some output pixels need, and the sparse matrix between the two."""
+        index, weight = self.inputs[outputs], self.weight[outputs]
+        first, stop = int(index.min()), int(index.max()) + 1
+        rows = np.repeat(np.arange(len(index)), index.shape[1])
+        shape = len(index), stop - first
+        return slice(first, stop), csr_array((weight.ravel(), (rows, (index - first).ravel())), shape)
+
+
 @lru_cache(maxsize=32)
 def bicubic_matrix(length: int, out_length: int, scale: float) -> np.ndarray:
     """The matrix (out_length x length, float64, read-only) that resizes one axis by ``scale``."""
+    return bicubic_taps(length, out_length, scale).matrix(length)
+
+
+def bicubic_taps(length: int, out_length: int, scale: float) -> Taps:
+    """The same as ``bicubic_matrix`` without its zeros, which are nearly all of it."""
     stretch = min(scale, 1.0)  # < 1 widens the kernel: this is the antialiasing
     support = 4.0 / stretch
     centre = (np.arange(out_length) + 0.5) / scale - 0.5
@@ -35,11 +68,7 @@ def bicubic_matrix(length: int, out_length: int, scale: float) -> np.ndarray:
     weight = cubic(stretch * (centre[:, None] - taps))
     weight /= weight.sum(axis=1, keepdims=True)
     mirrored = taps % (2 * length)
-    mirrored = np.minimum(mirrored, 2 * length - 1 - mirrored)
-    matrix = np.zeros((out_length, length))
-    np.add.at(matrix, (np.arange(out_length)[:, None], mirrored), weight)
-    matrix.flags.writeable = False
-    return matrix
+    return Taps(np.minimum(mirrored, 2 * length - 1 - mirrored), weight)
 
 
 def sides(image: np.ndarray | torch.Tensor) -> tuple[int, int]:

@@ -1,16 +1,40 @@
-"""Enlarging an image: with its ground truth at hand (to score) or directly (to use)."""
+"""Enlarging an image: with its ground truth at hand (to score) or directly (to use).
+
+A luma network enlarges luma; chroma and transparency are interpolated by the protocol's own rule, as in
+the paper. An RGB network enlarges all three channels. Samples are taken as they are, gamma-encoded, as the
+networks were trained; linear light is not attempted.
+"""
 
 import math
+import os
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from vdsrlib.degradation import DEGRADATIONS
 from vdsrlib.evaluation import check_fit, predict
-from vdsrlib.images import as_rgb, merge_luma, split_luma, to_float
+from vdsrlib.files import InputError, atomic
+from vdsrlib.images import as_rgb, list_images, merge_luma, quantise, split_luma, to_float
 from vdsrlib.model import VDSR
+from vdsrlib.parameters import LARGEST_SCALE
+from vdsrlib.picture import (
+    FORMATS,
+    MAX_PIXELS,
+    Picture,
+    check_pixels,
+    check_target,
+    encode,
+    read_picture,
+)
 from vdsrlib.protocol import Protocol, Score
-from vdsrlib.resize import separable
+from vdsrlib.resize import Taps, separable
+from vdsrlib.tiling import MEMORY, Area, tile_pixels, tiles
+
+Shape = tuple[int, int]
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -33,41 +57,175 @@ class Resolved:
     model: Score | None = None
 
 
-def super_resolve(model: VDSR, image: np.ndarray, scale: float, protocol: Protocol) -> Resolved:
-    """Enlarge an image by a real factor; each side becomes ceil(side * scale).
+@dataclass(frozen=True)
+class Work:
+    """How to compute an enlargement, which changes its speed and memory and not its result.
 
-    A luma network enlarges luma; chroma is interpolated, as in the paper. An RGB network enlarges all
-    three channels.
+    Attributes:
+        engine: as in ``engine.prepare``.
+        memory: bytes for the network's work on a tile; see ``tiling``.
+        max_pixels: images with more, read or made, are refused.
+        progress: is given the tiles done and their number, after each.
+    """
+
+    engine: str = "auto"
+    memory: int = MEMORY
+    max_pixels: int = MAX_PIXELS
+    progress: Progress | None = None
+
+
+def parse_size(text: str) -> Shape:
+    """The size of an image as people write it, WIDTHxHEIGHT, as (height, width).
+
+    Raises:
+        InputError: anything else.
+    """
+    found = re.fullmatch(r"(\d{1,9})[xX×](\d{1,9})", text.strip())
+    if not found:
+        raise InputError(f"The size is {text!r}; write width x height in pixels, such as 1920x1080.")
+    return int(found[2]), int(found[1])
+
+
+def enlarged_shape(shape: Shape, scale: float) -> Shape:
+    """Height and width times ``scale``, rounded up."""
+    height, width = (math.ceil(side * scale - 1e-9) for side in shape)
+    return height, width
+
+
+def check_enlargement(shape: Shape, result: Shape) -> None:
+    """Raise InputError where ``result`` is not an enlargement of ``shape``, up to 8 times a side."""
+    inside = all(old <= new <= LARGEST_SCALE * old for old, new in zip(shape, result, strict=True))
+    if not inside or shape == result:
+        raise InputError(
+            f"{shape[1]}x{shape[0]} pixels cannot be enlarged to {result[1]}x{result[0]}: "
+            f"each side may grow by up to {LARGEST_SCALE} times, and must not shrink."
+        )
+
+
+def check_free(path: str | Path, force: bool) -> None:
+    """Raise InputError where a file of this name would be lost, unless that is wanted."""
+    if os.path.isdir(path):  # noqa: PTH112  which answers for any name, however long
+        raise InputError(f"{path} is a folder; give the name of a file to write.")
+    if os.path.lexists(path) and not force:
+        raise InputError(f"{path} exists; write another name, or --force to replace it.")
+
+
+def pair_files(source: Path, target: Path) -> list[tuple[Path, Path]]:
+    """Each image of a folder, and its name in another folder.
+
+    Raises:
+        InputError: there is no image in ``source``, or ``target`` is a file's name or the same folder.
+    """
+    if target.suffix.lower() in FORMATS or target.is_file():
+        raise InputError(f"{source} is a folder; {target} must be a folder then, for its images.")
+    if source.resolve() == target.resolve():
+        raise InputError(f"{target} is the folder of the images themselves; write to another one.")
+    return [(path, target / path.name) for path in list_images(source)]
+
+
+def super_resolve(
+    model: VDSR, image: np.ndarray, scale: float, protocol: Protocol, work: Work | None = None
+) -> Resolved:
+    """Enlarge an image by a real factor, to look at; each side becomes ceil(side * scale).
 
     Args:
         model: in evaluation mode, on any device.
         image: uint8, H x W or H x W x 3.
         scale: a real number above 1.
         protocol: the one the weights were trained under; gives the interpolation and the colour.
+        work: engine and memory.
     """
+    shape = enlarged_shape(image.shape[:2], scale)
+    colour = () if image.ndim == 2 and protocol.colour == "luma" else (3,)
+    ilr, sr = (np.empty((*shape, *colour)) for _ in range(2))
+    for area, planes, chroma in _in_tiles(model, image, shape, protocol, work or Work()):
+        ilr[area], sr[area] = (_picture(plane, chroma) for plane in planes)
+    return Resolved(to_float(image), ilr, sr)
+
+
+def enlarge(
+    model: VDSR, picture: Picture, shape: Shape, protocol: Protocol, work: Work | None = None
+) -> Picture:
+    """Enlarge a picture, to keep: 16 bits stay 16 bits, transparency and colour profile are kept.
+
+    Beside ``picture`` and the result, both of whole samples, it takes the memory of one tile.
+
+    Args:
+        model: in evaluation mode, on any device.
+        picture: what a file held.
+        shape: height and width of the result; see ``check_enlargement``.
+        protocol: the one the weights were trained under.
+        work: engine and memory.
+    """
+    work, pixels, opacity = work or Work(), picture.pixels, picture.alpha
+    colour = () if pixels.ndim == 2 and protocol.colour == "luma" else (3,)
+    sr = np.empty((*shape, *colour), pixels.dtype)
+    for area, (_, plane), chroma in _in_tiles(model, pixels, shape, protocol, work):
+        sr[area] = quantise(_picture(plane, chroma), pixels.dtype)
+    alpha = None
+    if opacity is not None:
+        alpha = np.empty(shape, pixels.dtype)
+        taps = _taps(pixels.shape[:2], shape, protocol)
+        for tile in tiles(*shape, 0, tile_pixels(model, work.memory)):
+            part = _interpolate(lambda seen: to_float(opacity[seen]), tile.seen, taps)
+            alpha[tile.result] = quantise(part, pixels.dtype)
+    return Picture(sr, alpha, picture.icc, picture.notes)
+
+
+def enlarge_file(
+    model: VDSR,
+    source: str | Path,
+    target: str | Path,
+    size: float | Shape,
+    protocol: Protocol,
+    work: Work | None = None,
+) -> Picture:
+    """Read, enlarge, write; the result appears under its name when it is complete.
+
+    Args:
+        model: in evaluation mode, on any device.
+        source: an image file.
+        target: the name to write, in any of ``picture.FORMATS``; what stands there is replaced.
+        size: the scale, or height and width of the result.
+        protocol: the one the weights were trained under.
+        work: engine and memory.
+
+    Raises:
+        InputError: of the source, the target, or the size, before the long work begins.
+    """
+    work = work or Work()
+    check_target(target)
+    picture = read_picture(source, work.max_pixels)
+    old = picture.pixels.shape[:2]
+    shape = size if isinstance(size, tuple) else enlarged_shape(old, size)
+    check_enlargement(old, shape)
+    check_pixels(target, *shape, work.max_pixels)
+    if picture.alpha is not None and (picture.alpha == np.iinfo(picture.alpha.dtype).max).all():
+        picture = Picture(picture.pixels, None, picture.icc, picture.notes)  # nothing is transparent
+    check_target(target, *shape, alpha=picture.alpha is not None)
     check_fit(model, protocol)
-    up = DEGRADATIONS[protocol.degradation].up
-    rows, cols = (up(side, math.ceil(side * scale - 1e-9)) for side in image.shape[:2])
-    lr, lr_chroma = _planes(image, protocol)
-    ilr = separable(lr, rows, cols)
-    chroma = None if lr_chroma is None else separable(lr_chroma, rows, cols)
-    sr = predict(model, ilr, protocol)
-    return Resolved(to_float(image), _picture(ilr, chroma), _picture(sr, chroma))
+    with atomic(target) as temporary:  # which finds out now, whether the place can be written
+        result = enlarge(model, picture, shape, protocol, work)
+        encode(temporary, result)
+    return result
 
 
-def degrade_and_resolve(model: VDSR, image: np.ndarray, scale: float, protocol: Protocol) -> Resolved:
+def degrade_and_resolve(
+    model: VDSR, image: np.ndarray, scale: float, protocol: Protocol, work: Work | None = None
+) -> Resolved:
     """Ground-truth mode: make LR from an HR image by the protocol, enlarge it, and score the result.
 
-    Args and colour as in ``super_resolve``; ``image`` is HR.
+    Args as in ``super_resolve``; ``image`` is HR.
 
     Raises:
         InputError: the image is too small to be scored at this scale.
     """
     check_fit(model, protocol)
+    work = work or Work()
     hr = protocol.ground_truth(image, scale)
     image = image[: hr.shape[0], : hr.shape[1]]
     lr, ilr = protocol.degrade(hr, scale)
-    sr = predict(model, ilr, protocol)
+    sr = predict(model, ilr, protocol, work.engine, work.memory)
     _, hr_chroma = _planes(image, protocol)
     lr_chroma, chroma = (None, None) if hr_chroma is None else protocol.degrade(hr_chroma, scale)
     return Resolved(
@@ -78,6 +236,35 @@ def degrade_and_resolve(model: VDSR, image: np.ndarray, scale: float, protocol: 
         protocol.score(ilr, hr, scale),
         protocol.score(sr, hr, scale),
     )
+
+
+def _in_tiles(
+    model: VDSR, pixels: np.ndarray, shape: Shape, protocol: Protocol, work: Work
+) -> Iterator[tuple[Area, tuple[np.ndarray, np.ndarray], np.ndarray | None]]:
+    """Enlarge tile by tile: its area in the result, the network's planes before and after, and chroma."""
+    check_fit(model, protocol)
+    taps = _taps(pixels.shape[:2], shape, protocol)
+    plan = list(tiles(*shape, model.depth, tile_pixels(model, work.memory)))
+    for done, tile in enumerate(plan, start=1):
+        ilr = _interpolate(lambda seen: _planes(pixels[seen], protocol)[0], tile.seen, taps)
+        sr = predict(model, ilr, protocol, work.engine, work.memory)
+        chroma = None
+        if pixels.ndim == 3 and protocol.colour == "luma":
+            chroma = _interpolate(lambda seen: split_luma(pixels[seen])[1], tile.result, taps)
+        yield tile.result, (ilr[tile.inner], sr[tile.inner]), chroma
+        if work.progress:
+            work.progress(done, len(plan))
+
+
+def _taps(shape: Shape, result: Shape, protocol: Protocol) -> tuple[Taps, Taps]:
+    up = DEGRADATIONS[protocol.degradation].up
+    return up(shape[0], result[0]), up(shape[1], result[1])
+
+
+def _interpolate(samples: Callable[[Area], np.ndarray], area: Area, taps: tuple[Taps, Taps]) -> np.ndarray:
+    """An area of an interpolated image, from no more of the small one than it is made of."""
+    (rows, down), (cols, across) = (axis.window(part) for axis, part in zip(taps, area, strict=True))
+    return separable(samples((rows, cols)), down, across)
 
 
 def _planes(image: np.ndarray, protocol: Protocol) -> tuple[np.ndarray, np.ndarray | None]:

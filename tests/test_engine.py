@@ -1,0 +1,139 @@
+"""Whatever computes the network, the result is PyTorch's."""
+
+import numpy as np
+import pytest
+import torch
+
+from vdsrlib import checkpoint, engine
+from vdsrlib.evaluation import evaluate, predict
+from vdsrlib.files import InputError
+from vdsrlib.images import list_images
+from vdsrlib.protocol import PAPER, get_protocol
+
+RUNTIMES = [name for name in engine.ENGINES if name != "torch"]
+EVERY_RUNTIME = pytest.mark.parametrize("name", RUNTIMES)
+
+
+@pytest.fixture(autouse=True)
+def no_forced_engine(monkeypatch):
+    monkeypatch.delenv("VDSR_ENGINE", raising=False)
+
+
+@EVERY_RUNTIME
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (37, 64), (64, 37), (128, 131)])
+def test_shipped_weights_in_every_runtime(name, size):
+    pytest.importorskip(name)
+    model = checkpoint.load().model
+    ilr = torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(1))
+    found = engine.prepare(model, name)(ilr)
+    torch.testing.assert_close(found, engine.prepare(model, "torch")(ilr), rtol=0, atol=1e-5)
+
+
+@EVERY_RUNTIME
+@pytest.mark.parametrize(("channels", "depth", "width"), [(1, 2, 1), (3, 3, 4), (3, 4, 17)])
+def test_networks_of_any_shape(name, make_model, channels, depth, width):
+    pytest.importorskip(name)
+    model = make_model(channels, depth, width)
+    ilr = torch.rand(1, channels, 23, 40) * 2 - 1
+    found = engine.prepare(model, name)(ilr)
+    torch.testing.assert_close(found, engine.prepare(model, "torch")(ilr), rtol=0, atol=1e-5)
+
+
+def test_the_fastest_installed_one_is_chosen(make_model, monkeypatch):
+    called = []
+    for name in engine.ENGINES:
+        monkeypatch.setitem(
+            engine.ENGINES, name, lambda model, name=name: called.append(name) or engine._torch(model)
+        )
+    for names in (("torch",), ("onnxruntime", "torch"), ("ncnn", "openvino", "torch")):
+        monkeypatch.setattr(
+            engine.importlib.util, "find_spec", lambda name, names=names: name in names or None
+        )
+        engine.prepare(make_model())
+        assert called[-1:] == [names[0]] or names == ("torch",)
+    monkeypatch.setenv("VDSR_ENGINE", "openvino")
+    engine.prepare(make_model())
+    assert called[-1] == "openvino"
+
+
+def test_the_network_is_prepared_once_until_its_weights_change(make_model):
+    model = make_model()
+    ilr = torch.rand(1, 1, 30, 30)
+    first = engine.prepare(model)
+    assert engine.prepare(model) is first
+    before = first(ilr)
+    with torch.no_grad():
+        model.conv["1"].bias.data += 0.5  # leaves no trace in the version that PyTorch counts
+    again = engine.prepare(model)
+    assert again is not first
+    torch.testing.assert_close(again(ilr), model(ilr).detach(), rtol=0, atol=1e-5)
+    assert (again(ilr) - before).abs().max() > 1e-3
+
+
+def test_a_runtime_that_computes_something_else_is_not_used(make_model, monkeypatch):
+    pytest.importorskip("ncnn")
+    wrong = lambda model: lambda ilr: engine._torch(model)(ilr) + 2e-4  # noqa: E731
+    monkeypatch.setitem(engine.ENGINES, "ncnn", wrong)
+    monkeypatch.setattr(engine, "installed", lambda: ("ncnn", "torch"))
+    model = make_model()
+    with pytest.warns(UserWarning, match=r"ncnn differs from PyTorch by 0\.0002.*next engine is torch"):
+        network = engine.prepare(model)
+    ilr = torch.rand(1, 1, 9, 9)
+    torch.testing.assert_close(network(ilr), model(ilr).detach(), rtol=0, atol=1e-5)
+    with pytest.raises(InputError, match="differs from PyTorch"):
+        engine.prepare(model, "ncnn")
+
+
+def test_a_runtime_that_breaks_is_not_used(make_model, monkeypatch):
+    pytest.importorskip("ncnn")
+
+    def broken(model):
+        raise RuntimeError("illegal instruction set")
+
+    monkeypatch.setitem(engine.ENGINES, "ncnn", broken)
+    monkeypatch.setattr(engine, "installed", lambda: ("ncnn", "torch"))
+    with pytest.warns(UserWarning, match="illegal instruction set"):
+        engine.prepare(make_model())
+    with pytest.raises(InputError, match=r"ncnn fails \(illegal instruction set\); write torch"):
+        engine.prepare(make_model(), "ncnn")
+
+
+def test_refusals(make_model, monkeypatch):
+    with pytest.raises(InputError, match="Unknown engine 'tensorrt'; write auto, ncnn"):
+        engine.prepare(make_model(), "tensorrt")
+    monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"no ncnn here: pip install 'vdsrlib\[fast\]'"):
+        engine.prepare(make_model(), "ncnn")
+
+
+def test_torch_computes_with_channels_last(make_model):
+    """Which is faster on CPUs and GPUs alike, whatever layout the weights came in."""
+    seen = []
+    model = make_model().to(memory_format=torch.contiguous_format)
+    network = engine.prepare(model, "torch")
+    (frozen,) = (cell.cell_contents for cell in network.__wrapped__.__closure__)
+    frozen.relu["1"].register_forward_hook(lambda _, __, out: seen.append(out))
+    network(torch.rand(1, 1, 20, 20))
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_set5_table_is_the_same(data, scale, monkeypatch):
+    """Mean PSNR to 0.001 dB, of the engine that is chosen here and PyTorch; on the crops' luma."""
+    pytest.importorskip("ncnn")
+    model = checkpoint.load().model
+    paths = list_images(data / "Set5")[1:2]  # the smallest; the whole table is in tests/benchmarks
+    scores = {}
+    for name in ("ncnn", "torch"):
+        monkeypatch.setenv("VDSR_ENGINE", name)
+        scores[name] = evaluate(model, PAPER, paths, scale)["mean"]["model"]
+    assert scores["ncnn"]["psnr"] == pytest.approx(scores["torch"]["psnr"], abs=0.001)
+    assert scores["ncnn"]["ssim"] == pytest.approx(scores["torch"]["ssim"], abs=1e-5)
+
+
+def test_predict_uses_the_engine(make_model, monkeypatch, photo):
+    model = make_model()
+    monkeypatch.setitem(engine.ENGINES, "torch", lambda model: lambda ilr: ilr * 0 + 0.25)
+    monkeypatch.setattr(engine, "_torch", lambda model: lambda ilr: ilr * 0 + 0.25)
+    found = predict(model, photo[..., 0] / 255, get_protocol("paper"), "torch")
+    np.testing.assert_array_equal(found, 0.25)

@@ -1,0 +1,221 @@
+"""What image files hold comes in, and goes out enlarged."""
+
+import zlib
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageCms
+
+from vdsrlib.files import InputError
+from vdsrlib.images import luma
+from vdsrlib.picture import Picture, read_picture, write_picture
+from vdsrlib.protocol import PAPER, SEED
+from vdsrlib.resize import imresize
+from vdsrlib.resolve import Work, enlarge, enlarge_file, enlarged_shape, parse_size
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+@pytest.fixture(params=[np.uint8, np.uint16], ids=["8", "16"])
+def dtype(request):
+    return request.param
+
+
+@pytest.fixture
+def make_picture(photo, grey_photo):
+    """A photograph with a soft round edge; 16 bits use all of them."""
+
+    def make(dtype=np.uint8, grey=False, alpha=True) -> Picture:
+        pixels = (grey_photo if grey else photo)[:40, :50].astype(dtype)
+        distance = np.hypot(*np.mgrid[-20:20, -25:25])
+        opacity = np.clip(255 - 12 * distance, 0, 255).astype(dtype)
+        if dtype == np.uint16:
+            pixels, opacity = pixels * 257 - (pixels > 9), opacity * 257
+        return Picture(pixels, opacity if alpha else None, None if grey else SRGB)
+
+    return make
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".jpg", ".bmp"])
+@pytest.mark.parametrize("grey", [False, True])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_every_format_keeps_what_it_can_hold(tmp_path, make_picture, dtype, suffix, grey, alpha):
+    picture, path = make_picture(dtype, grey, alpha), tmp_path / f"a{suffix}"
+    if alpha and suffix in (".jpg", ".bmp"):
+        with pytest.raises(InputError, match=r"cannot hold transparency; write \.png, \.webp or \.tif"):
+            write_picture(path, picture)
+        assert not list(tmp_path.iterdir())
+        return
+    write_picture(path, picture)
+    found = read_picture(path)
+    lossless = suffix in (".png", ".tif")
+    if lossless:
+        rgb = found.pixels.ndim > picture.pixels.ndim  # 16-bit grey TIFF with transparency becomes that
+        assert rgb == (suffix == ".tif" and grey and alpha and dtype == np.uint16)
+        np.testing.assert_array_equal(found.pixels[..., 0] if rgb else found.pixels, picture.pixels)
+    else:
+        eight = picture.pixels if dtype == np.uint8 else np.rint(picture.pixels / 257)
+        known = found.pixels if found.pixels.ndim == eight.ndim else luma(found.pixels)  # WebP has no grey
+        if suffix != ".webp" or not grey:
+            assert np.abs(known.astype(float) - eight).mean() < 6
+    assert found.pixels.dtype == (dtype if lossless else np.uint8)
+    if alpha and lossless:
+        np.testing.assert_array_equal(found.alpha, picture.alpha)
+    assert (found.alpha is not None) == alpha
+    assert found.icc == (SRGB if not grey and suffix != ".bmp" else None)
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+def test_every_orientation(tmp_path, photo, orientation, suffix):
+    """Pillow's own way to turn is the judge."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = Image.fromarray(photo[:24, :37])
+    image.save(tmp_path / f"a{suffix}", exif=exif)
+    turn = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+    wanted = np.asarray(image.transpose(turn[orientation]) if orientation > 1 else image).astype(float)
+    found = read_picture(tmp_path / f"a{suffix}").pixels
+    assert found.shape == wanted.shape
+    assert np.abs(found - wanted).mean() < (8 if suffix in (".jpg", ".webp") else 1e-9)
+
+
+def test_sixteen_bits_are_turned_too(tmp_path, make_picture):
+    pixels = make_picture(np.uint16).pixels
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extratags=[(274, "H", 1, 6)])
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif").pixels, np.rot90(pixels, -1))
+
+
+@pytest.mark.parametrize(
+    "options", [{"compression": "lzw"}, {"planarconfig": "separate"}, {"byteorder": ">"}]
+)
+def test_sixteen_bit_tiff_of_other_programs(tmp_path, make_picture, options):
+    pixels = make_picture(np.uint16).pixels
+    samples = np.moveaxis(pixels, -1, 0) if "planarconfig" in options else pixels
+    tifffile.imwrite(tmp_path / "a.tif", samples, photometric="rgb", **options)
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif").pixels, pixels)
+
+
+def test_transparency_of_palettes_and_colour_keys(tmp_path):
+    colours = np.zeros((4, 6, 3), np.uint8)
+    colours[:2] = 255, 0, 0
+    image = Image.fromarray(colours).quantize(4)
+    image.save(tmp_path / "palette.png", transparency=image.getpixel((0, 3)))
+    Image.fromarray(colours).save(tmp_path / "key.png", transparency=(0, 0, 0))
+    for name in ("palette.png", "key.png"):
+        found = read_picture(tmp_path / name)
+        np.testing.assert_array_equal(found.pixels, colours)
+        np.testing.assert_array_equal(found.alpha, colours[..., 0])
+
+
+def test_cmyk_says_what_became_of_it(tmp_path):
+    Image.new("CMYK", (5, 4), (0, 255, 255, 0)).save(tmp_path / "a.jpg", quality=100)
+    found = read_picture(tmp_path / "a.jpg")
+    assert np.abs(found.pixels.astype(int) - (255, 0, 0)).max() < 6
+    assert found.notes == ("CMYK became RGB",)
+    assert found.icc is None
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png", ".tif"])
+def test_first_frame_of_several(tmp_path, photo, suffix):
+    frames = [Image.fromarray(photo[i : i + 30, :30]) for i in (0, 30, 60)]
+    path = tmp_path / f"a{suffix}"
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    found = read_picture(path)
+    assert found.notes == ("the first of 3 frames",)
+    assert np.abs(found.pixels.astype(float) - photo[:30, :30]).mean() < 12  # GIF has 256 colours
+
+
+def test_the_name_does_not_matter(tmp_path, make_picture):
+    picture = make_picture(alpha=False)
+    write_picture(tmp_path / "a.png", picture)
+    (tmp_path / "a.png").rename(tmp_path / "a.jpg")
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.jpg").pixels, picture.pixels)
+
+
+class TestEnlarge:
+    @pytest.mark.parametrize("grey", [False, True])
+    @pytest.mark.parametrize("protocol", [PAPER, SEED], ids=["paper", "seed"])
+    def test_all_of_a_picture(self, make_zero_model, make_picture, dtype, grey, protocol):
+        """With no residual the result is the interpolation of everything, in all its bits."""
+        picture = make_picture(dtype, grey)
+        top = np.iinfo(dtype).max
+        result = enlarge(
+            make_zero_model(protocol.channels), picture, (100, 130), protocol, Work(memory=10**6)
+        )
+        assert result.pixels.dtype == dtype
+        assert result.pixels.shape == ((100, 130) if grey and protocol is PAPER else (100, 130, 3))
+        assert result.icc == picture.icc
+        if protocol is PAPER:
+            for found, source in ((result.pixels, picture.pixels), (result.alpha, picture.alpha)):
+                wanted = np.clip(imresize(source / top, shape=(100, 130)), 0, 1) * top
+                assert np.abs(found - wanted).max() < 0.51 + 1e-6 * top  # the network is float32
+        assert result.alpha.shape == (100, 130)
+
+    def test_sixteen_bits_agree_with_eight(self, make_model, make_picture):
+        eight = make_picture(alpha=False)
+        wide = Picture(eight.pixels.astype(np.uint16) * 257)
+        results = [enlarge(make_model(), each, (120, 150), PAPER).pixels for each in (eight, wide)]
+        assert np.abs(results[0] - results[1] / 257).max() <= 0.51
+        assert len(np.unique(results[1])) > 1000
+
+    def test_from_file_to_file(self, tmp_path, make_model, make_picture):
+        write_picture(tmp_path / "a.png", make_picture(np.uint16))
+        made = enlarge_file(make_model(), tmp_path / "a.png", tmp_path / "b.tif", (90, 101), PAPER)
+        found = read_picture(tmp_path / "b.tif")
+        np.testing.assert_array_equal(found.pixels, made.pixels)
+        np.testing.assert_array_equal(found.alpha, made.alpha)
+        assert found.pixels.shape == (90, 101, 3)
+        assert found.icc == SRGB
+
+    def test_opaque_pictures_may_become_jpeg(self, tmp_path, make_model, make_picture):
+        picture = make_picture()
+        write_picture(tmp_path / "a.png", picture)
+        with pytest.raises(InputError, match="cannot hold transparency"):
+            enlarge_file(make_model(), tmp_path / "a.png", tmp_path / "b.jpg", 2, PAPER)
+        write_picture(tmp_path / "a.png", Picture(picture.pixels, np.full_like(picture.alpha, 255)))
+        enlarge_file(make_model(), tmp_path / "a.png", tmp_path / "b.jpg", 2, PAPER)
+        assert read_picture(tmp_path / "b.jpg").pixels.shape == (80, 100, 3)
+
+    @pytest.mark.parametrize("size", [(39, 100), (40, 50), (321, 100), (100, 401)])
+    def test_sizes_that_are_no_enlargement(self, tmp_path, make_model, make_picture, size):
+        write_picture(tmp_path / "a.png", make_picture())
+        with pytest.raises(InputError, match="each side may grow by up to 8 times, and must not shrink"):
+            enlarge_file(make_model(), tmp_path / "a.png", tmp_path / "b.png", size, PAPER)
+        assert not (tmp_path / "b.png").exists()
+
+    def test_progress(self, make_model, make_picture):
+        seen = []
+        work = Work(memory=400_000, progress=lambda done, total: seen.append((done, total)))
+        enlarge(make_model(), make_picture(), (80, 100), PAPER, work)
+        assert len(seen) > 4
+        assert seen == [(i, len(seen)) for i in range(1, len(seen) + 1)]
+
+
+@pytest.mark.parametrize("text", ["1920", "x", "1920x", "-3x4", "1e3x5", "1920x1080x3", "٣x٤" * 4])
+def test_sizes_as_typed(text):
+    assert parse_size("1920x1080") == parse_size(" 1920X1080 ") == (1080, 1920)
+    assert enlarged_shape((10, 3), 1.1) == (11, 4)
+    with pytest.raises(InputError, match="such as 1920x1080"):
+        parse_size(text)
+
+
+def test_png_profile_is_a_valid_chunk(tmp_path, make_picture):
+    """Read back by another library, which checks the sum over the chunk."""
+    write_picture(tmp_path / "a.png", make_picture(np.uint16))
+    content = (tmp_path / "a.png").read_bytes()
+    at = content.index(b"iCCP")
+    length = int.from_bytes(content[at - 4 : at], "big")
+    assert zlib.crc32(content[at : at + 4 + length]) == int.from_bytes(content[at + 4 + length :][:4], "big")
+    assert imagecodecs.png_decode(content).shape == (40, 50, 4)

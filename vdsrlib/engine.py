@@ -1,0 +1,184 @@
+"""What computes the network: PyTorch always; on a CPU a faster runtime, where one is installed.
+
+All of them compute in float32. A runtime is used only if it gives what PyTorch gives, which is checked each
+time that it gets new weights. ``pip install vdsrlib[fast]`` installs the fastest one measured, ncnn, whose
+3 x 3 convolutions need less than half of the multiplications (Winograd's algorithm).
+"""
+
+import copy
+import hashlib
+import importlib.util
+import os
+import warnings
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vdsrlib.export import to_onnx
+from vdsrlib.files import InputError
+from vdsrlib.model import VDSR
+
+Network = Callable[[Tensor], Tensor]
+"""From ILR to SR, 1 x C x H x W, float32, in the network's range and on its device."""
+
+TOLERANCE = 1e-4  # of the range of an image: at 37 dB, noise of this size changes PSNR by 0.0003 dB
+
+
+def prepare(model: VDSR, engine: str = "auto") -> Network:
+    """The network as a function, computed by an engine.
+
+    Kept until the weights change, which is seen by their hash: calling again costs milliseconds.
+
+    Args:
+        model: on any device; anything but the CPU is PyTorch's.
+        engine: a name of ``ENGINES``, or "auto": the first of them that is installed and right. "auto" can be
+            forced from outside with the variable VDSR_ENGINE.
+
+    Raises:
+        InputError: the engine is unknown, not installed, not for this device, or computes something else.
+    """
+    if engine == "auto":
+        engine = os.environ.get("VDSR_ENGINE") or "auto"
+    if engine not in ("auto", *ENGINES):
+        raise InputError(f"Unknown engine {engine!r}; write auto, {', '.join(ENGINES)}.")
+    device = next(model.parameters()).device
+    key = engine, device, torch.get_num_threads(), _digest(model)
+    kept = _prepared.get(model)
+    if kept is None or kept[0] != key:
+        names = (engine,) if engine != "auto" else installed() if device.type == "cpu" else ("torch",)
+        kept = _prepared[model] = key, _first_right(model, names)
+    return kept[1]
+
+
+_prepared: WeakKeyDictionary[VDSR, tuple[tuple, Network]] = WeakKeyDictionary()
+
+
+def installed() -> tuple[str, ...]:
+    """The engines of this machine, fastest first; "torch" is the last."""
+    return tuple(name for name in ENGINES if importlib.util.find_spec(name))
+
+
+def _first_right(model: VDSR, names: tuple[str, ...]) -> Network:
+    """The first of the engines that computes what PyTorch does, which "torch" itself need not show."""
+    if names[0] == "torch":
+        return _torch(model)
+    try:
+        if next(model.parameters()).device.type != "cpu":
+            raise InputError(f"The engine {names[0]} computes on the CPU; add device cpu, or write auto.")
+        if not importlib.util.find_spec(names[0]):
+            raise InputError(f"There is no {names[0]} here: pip install 'vdsrlib[{EXTRAS[names[0]]}]'.")
+        network = ENGINES[names[0]](model)
+        _verify(names[0], network, model)
+    except Exception as error:  # a runtime may fail in any way; PyTorch is there
+        if len(names) == 1:
+            raise (
+                error
+                if isinstance(error, InputError)
+                else InputError(f"The engine {names[0]} fails ({error}); write torch.")
+            ) from error
+        warnings.warn(f"{error} The next engine is {names[1]}.", stacklevel=4)
+        return _first_right(model, names[1:])
+    return network
+
+
+def _verify(name: str, network: Network, model: VDSR) -> None:
+    """Compare with PyTorch on noise, a size that no vector register divides."""
+    ilr = torch.rand(1, model.channels, 61, 83, generator=torch.Generator().manual_seed(0))
+    wanted = _torch(model)(ilr)
+    difference = float((network(ilr) - wanted).abs().max() / max(1.0, float(wanted.abs().max())))
+    if not difference < TOLERANCE:  # which NaN is not either
+        raise InputError(f"The engine {name} differs from PyTorch by {difference:.2g}; write torch.")
+
+
+def _digest(model: VDSR) -> bytes:
+    state = hashlib.blake2b()
+    for tensor in model.state_dict().values():
+        state.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return state.digest()
+
+
+def _torch(model: VDSR) -> Network:
+    """PyTorch, in the memory layout that is faster everywhere: channels last."""
+    frozen = copy.deepcopy(model).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @torch.inference_mode()
+    def network(ilr: Tensor) -> Tensor:
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32 would not be float32
+            return frozen(ilr)
+
+    return network
+
+
+def _ncnn(model: VDSR) -> Network:
+    """Tencent's ncnn; its model format is a line a layer, and the weights one after the other."""
+    import ncnn
+
+    depth = model.depth
+    lines = ["7767517", f"{depth + 1} {depth + 1}", "Input ilr 0 1 map0"]
+    weights = bytearray()
+    for i, conv in enumerate(model.conv.values(), start=1):
+        assert isinstance(conv, torch.nn.Conv2d)
+        assert conv.bias is not None
+        size = conv.weight.numel()
+        relu = int(i < depth)
+        # 0: maps, 1: kernel side, 4: padding, 5: has a bias, 6: weights, 9: ReLU
+        options = f"0={conv.out_channels} 1=3 4=1 5=1 6={size} 9={relu}"
+        lines.append(f"Convolution conv.{i} 1 1 map{i - 1} map{i} {options}")
+        weights += bytes(4)  # they follow as float32
+        for tensor in (conv.weight, conv.bias):
+            weights += tensor.detach().float().contiguous().numpy().tobytes()
+    net = ncnn.Net()
+    for option in dir(net.opt):
+        if option.startswith(("use_fp16", "use_bf16", "use_int8")):
+            setattr(net.opt, option, False)
+    net.opt.num_threads = torch.get_num_threads()
+    data = bytes(weights)
+    if net.load_param_mem("\n".join(lines) + "\n"):
+        raise RuntimeError("ncnn does not take the network")
+    net.load_model_mem(data)
+
+    def network(ilr: Tensor, data: bytes = data) -> Tensor:  # the net reads its weights from ``data``
+        planes = ilr[0].contiguous().numpy()  # must live as long as the Mat, which is a view of it
+        extractor = net.create_extractor()
+        extractor.input("map0", ncnn.Mat(planes))
+        status, residual = extractor.extract(f"map{depth}")
+        if status:
+            raise MemoryError("ncnn cannot compute it; give it smaller tiles")
+        return ilr + torch.from_numpy(np.array(residual)[None])
+
+    return network
+
+
+def _onnxruntime(model: VDSR) -> Network:
+    """Microsoft's ONNX Runtime."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(to_onnx(model), options, providers=["CPUExecutionProvider"])
+    return lambda ilr: torch.from_numpy(session.run(None, {"ilr": ilr.contiguous().numpy()})[0])
+
+
+def _openvino(model: VDSR) -> Network:
+    """Intel's OpenVINO, told to compute in float32, since it would choose bfloat16 where that is faster."""
+    import openvino
+
+    core = openvino.Core()
+    threads = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
+    compiled = core.compile_model(core.read_model(to_onnx(model)), "CPU", threads)
+    return lambda ilr: torch.from_numpy(compiled(ilr.contiguous().numpy())[0])
+
+
+ENGINES: dict[str, Callable[[VDSR], Network]] = {
+    "ncnn": _ncnn,
+    "openvino": _openvino,
+    "onnxruntime": _onnxruntime,
+    "torch": _torch,
+}
+"""By the name of the package that each is, fastest first (tests/benchmarks/inference.py)."""
+
+EXTRAS = {"ncnn": "fast", "openvino": "openvino", "onnxruntime": "onnx"}
+"""What installs them: pip install 'vdsrlib[fast]'."""

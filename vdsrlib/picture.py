@@ -1,0 +1,256 @@
+"""Image files, whatever they hold: 8 or 16 bits, transparency, a colour profile, a turned camera.
+
+Files come from anywhere, so nothing is believed: only the decoders of the formats named here are tried, no
+image is decoded that has more pixels than a limit, and every failure is one InputError.
+"""
+
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import tifffile
+from PIL import Image, ImageCms, ImageFile
+
+from vdsrlib.files import InputError, atomic
+
+FORMATS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".bmp": "BMP",
+}
+"""What is read and written, by suffix; GIF is read too. A file's content, not its name, says what it is."""
+
+LONGEST_SIDE = {"JPEG": 65_535, "WEBP": 16_383}
+WITH_ALPHA = {"PNG", "WEBP", "TIFF"}
+WITH_16_BITS = {"PNG", "TIFF"}
+MAX_PIXELS = 500_000_000
+"""A larger image is refused, read or made, unless the limit is raised: it may be a decompression bomb."""
+
+_TURNED = {  # by EXIF's orientation: what to do with the array
+    2: lambda x: x[:, ::-1],
+    3: lambda x: x[::-1, ::-1],
+    4: lambda x: x[::-1],
+    5: lambda x: np.swapaxes(x, 0, 1),
+    6: lambda x: np.rot90(x, -1),
+    7: lambda x: np.swapaxes(x, 0, 1)[::-1, ::-1],
+    8: lambda x: np.rot90(x),
+}
+SRGB = ImageCms.createProfile("sRGB")
+_opening = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What an image file holds.
+
+    Attributes:
+        pixels: uint8 or uint16, H x W (grey) or H x W x 3 (RGB), upright.
+        alpha: H x W of the same type, 0 where transparent; or None.
+        icc: the colour profile that pixels are in, as it stands in files; or None.
+        notes: what was changed or left out in reading, each a few words for people.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None = None
+    icc: bytes | None = None
+    notes: tuple[str, ...] = ()
+
+
+def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Decode an image file: the first frame of it, whole, and upright by its EXIF orientation.
+
+    Palettes are expanded. CMYK becomes sRGB by the file's profile, or plainly where it has none.
+
+    Raises:
+        InputError: there is no such file, it cannot be decoded whole, it has 32-bit samples, or more pixels
+            than ``max_pixels``.
+    """
+    with _translated(path):
+        if not Path(path).is_file():
+            if Path(path).is_dir():
+                raise InputError(f"{path} is a folder; give the name of one image in it.")
+            raise InputError(
+                f"{path} is a pipe or a device; write its content to a file first."
+                if Path(path).exists()
+                else f"There is no image {path}."
+            )
+        with _open(path) as file:
+            check_pixels(path, *file.size[::-1], max_pixels)
+            return _decode(path, file)
+
+
+@contextmanager
+def _translated(path: str | Path) -> Iterator[None]:
+    """Decoders raise SyntaxError, struct.error, EOFError, MemoryError and more: make it one sentence."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise InputError(f"{path} cannot be read as an image ({reason}).") from error
+
+
+def _open(path: str | Path) -> ImageFile.ImageFile:
+    """Read the header alone. Pillow's own limit, which cannot be raised for one call, gives way to ours."""
+    with _opening:
+        kept, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            file = Image.open(path, formats=[*dict.fromkeys(FORMATS.values()), "GIF"])
+            assert isinstance(file, ImageFile.ImageFile)
+            return file
+        finally:
+            Image.MAX_IMAGE_PIXELS = kept
+
+
+def check_pixels(path: str | Path, height: int, width: int, max_pixels: int) -> None:
+    """Raise InputError where an image has, or would have, more pixels than the limit."""
+    if height * width > max_pixels:
+        raise InputError(
+            f"{path}: {width} x {height} are {height * width / 1e6:.0f} megapixels, and the limit is "
+            f"{max_pixels / 1e6:g}; raise it with --max-megapixels if that is what you want."
+        )
+
+
+def _decode(path: str | Path, file: ImageFile.ImageFile) -> Picture:
+    notes = []
+    frames = getattr(file, "n_frames", 1)
+    if frames > 1 and file.format != "MPO":  # a camera's JPEG with previews
+        notes.append(f"the first of {frames} frames")
+    icc = file.info.get("icc_profile") or None
+    wide = ";16" in str(file.tile) or 16 in getattr(file, "tag_v2", {}).get(258, ())  # TIFF's BitsPerSample
+    if file.mode in ("I", "F"):
+        raise InputError(f"{path} has {file.mode} (32-bit) samples; save it as 8- or 16-bit.")
+    if file.mode in ("RGB", "RGBA") and wide:  # of which Pillow would keep 8
+        orientation = _orientation(file)
+        samples = _decode_16_bits(path, file)
+    else:
+        file.load()
+        orientation = _orientation(file)  # Pillow turns TIFF by itself, and then says 1
+        if file.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA") and not file.mode.startswith("I;16"):
+            notes.append(f"{file.mode} became RGB")
+        samples = _samples(file, icc)
+    samples = np.atleast_3d(_TURNED.get(orientation or 1, lambda x: x)(samples))
+    count = samples.shape[2]
+    pixels = samples[..., : 3 if count > 2 else 1]
+    pixels = np.ascontiguousarray(pixels[..., 0] if count < 3 else pixels)
+    alpha = np.ascontiguousarray(samples[..., -1]) if count in (2, 4) else None
+    return Picture(pixels, alpha, _fitting(icc, pixels), tuple(notes))
+
+
+def _orientation(file: Image.Image) -> int | None:
+    try:
+        return file.getexif().get(0x0112)
+    except Exception:  # damaged EXIF is no reason to refuse the pixels
+        return None
+
+
+def _samples(file: Image.Image, icc: bytes | None) -> np.ndarray:
+    """H x W, or H x W x (2: grey and alpha, 3: RGB, 4: RGB and alpha)."""
+    if file.mode.startswith("I;16"):
+        return np.asarray(file).astype(np.uint16)
+    clear = "transparency" in file.info
+    if file.mode == "CMYK" and icc:
+        try:
+            source = ImageCms.ImageCmsProfile(BytesIO(icc))
+            picture = ImageCms.profileToProfile(file, source, SRGB, outputMode="RGB")
+            assert picture is not None
+            return np.asarray(picture)
+        except ImageCms.PyCMSError:
+            pass  # a damaged profile
+    grey = file.mode in ("1", "L", "LA", "La")
+    clear = clear or file.mode in ("LA", "La", "PA", "RGBA", "RGBa")
+    return np.asarray(file.convert(("LA" if clear else "L") if grey else ("RGBA" if clear else "RGB")))
+
+
+def _decode_16_bits(path: str | Path, file: Image.Image) -> np.ndarray:
+    """The 16-bit samples of a PNG or TIFF file, as ``_samples``."""
+    if file.format == "PNG":
+        return imagecodecs.png_decode(Path(path).read_bytes())
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages[0]
+        samples = page.asarray()
+        # planes may stand one after the other
+        return np.moveaxis(samples, 0, -1) if page.axes.startswith("S") else samples
+
+
+def _fitting(icc: bytes | None, pixels: np.ndarray) -> bytes | None:
+    """The profile, if it is one for such pixels: its header names the colour space."""
+    return icc if icc and icc[16:20] == (b"GRAY" if pixels.ndim == 2 else b"RGB ") else None
+
+
+def check_target(path: str | Path, height: int = 1, width: int = 1, *, alpha: bool = False) -> None:
+    """Raise InputError where no such image can be written under this name; ask before a long computation."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        raise InputError(f"{path}: the name must end in one of {', '.join(sorted(FORMATS))}.")
+    kind = FORMATS[suffix]
+    if max(height, width) > LONGEST_SIDE.get(kind, 2**31 - 1):
+        raise InputError(
+            f"{path}: {width} x {height} pixels are more than {suffix} holds, {LONGEST_SIDE[kind]} a side; "
+            "write .png instead."
+        )
+    if alpha and kind not in WITH_ALPHA:
+        raise InputError(f"{path}: {suffix} cannot hold transparency; write .png, .webp or .tif instead.")
+
+
+def write_picture(path: str | Path, picture: Picture) -> None:
+    """Encode an image file, atomically; the suffix chooses the format.
+
+    PNG and TIFF are lossless and keep 16 bits; the others get the upper 8. JPEG and WebP are written at
+    quality 95, JPEG with colour at full resolution. BMP holds no profile.
+
+    Raises:
+        InputError: as in ``check_target``, or the place cannot be written.
+    """
+    check_target(path, *picture.pixels.shape[:2], alpha=picture.alpha is not None)
+    with atomic(path) as temporary:
+        encode(temporary, picture)
+
+
+def encode(path: Path, picture: Picture) -> None:
+    """``write_picture`` without its checks, in place."""
+    kind = FORMATS[path.suffix.lower()]
+    parts = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
+    if kind not in WITH_16_BITS and picture.pixels.dtype == np.uint16:
+        parts = [np.rint(part / 257).astype(np.uint8) for part in parts]
+    if kind == "TIFF" and len(parts) == 2 and parts[0].ndim == 2 and parts[0].dtype == np.uint16:
+        parts[0] = np.dstack([parts[0]] * 3)  # few programs read 16-bit grey with transparency
+    samples = parts[0] if len(parts) == 1 else np.dstack(parts)
+    icc = _fitting(picture.icc, picture.pixels)
+    if kind == "TIFF":
+        tifffile.imwrite(
+            path,
+            samples,
+            photometric="minisblack" if parts[0].ndim == 2 else "rgb",
+            extrasamples=["unassalpha"] * (len(parts) - 1),
+            compression="zlib",
+            iccprofile=icc,
+            metadata=None,
+        )
+    elif kind == "PNG" and samples.dtype == np.uint16:
+        path.write_bytes(_with_profile(bytes(imagecodecs.png_encode(samples)), icc))
+    else:
+        options = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}.get(kind, {})
+        profile = {"icc_profile": icc} if icc and kind != "BMP" else {}
+        Image.fromarray(samples).save(path, kind, **options, **profile)
+
+
+def _with_profile(png: bytes, icc: bytes | None) -> bytes:
+    """A PNG file with its colour profile, a chunk right behind the header, which is 33 bytes long."""
+    if not icc:
+        return png
+    content = b"iCCPICC profile\0\0" + zlib.compress(icc)
+    chunk = struct.pack(">I", len(content) - 4) + content + struct.pack(">I", zlib.crc32(content))
+    return png[:33] + chunk + png[33:]
