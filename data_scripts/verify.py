@@ -26,6 +26,7 @@ from vdsrlib.environment import data_root
 from vdsrlib.files import InputError, sha256
 from vdsrlib.images import TEST_SETS, TRAINING_SETS, as_rgb, list_images, read_image
 from vdsrlib.parameters import parse_scales
+from vdsrlib.picture import FORMATS
 
 ROUNDING = 0.01  # dB, the last digit of published tables: a mean that moves less counts as the same
 
