@@ -56,12 +56,17 @@ class Copy:
         return read_image(self.path)
 
     @cached_property
-    def pixels(self) -> str:
-        """Pixel hash; empty where the file cannot be read."""
+    def identity(self) -> tuple[str, tuple[int, ...]]:
+        """Pixel hash and shape; ("", ()) where the file cannot be read."""
         try:
-            return manifest.pixel_hash(self.image)
+            image = self.image
+            return manifest.pixel_hash(image), image.shape
         except InputError:
-            return ""
+            return "", ()
+
+    @property
+    def pixels(self) -> str:
+        return self.identity[0]
 
     @cached_property
     def file(self) -> str:
@@ -135,23 +140,24 @@ def match(copies: Sequence[Copy], entries: Sequence[Entry]) -> list[Entry | None
 
 def judge(copy: Copy, entry: Entry) -> tuple[str, str]:
     """What is wrong with a file that shows the picture of ``entry``: a kind, and how."""
-    image = copy.image
-    height, width = image.shape[:2]
-    if copy.pixels == entry.pixels and (height, width) == (entry.height, entry.width):
-        if image.ndim == 3 and entry.channels == 1:
+    pixels, (height, width, *colours) = copy.identity
+    if pixels == entry.pixels and (height, width) == (entry.height, entry.width):
+        if colours and entry.channels == 1:
             return "grey as RGB", "a grey image is its own luma; as RGB its luma spans 16 to 235"
         return SAME, ""
     if entry.file == copy.file:
         return DECODED, "the very file; this machine's JPEG decoder rounds otherwise"
     if (height, width) != (entry.height, entry.width):
         sizes = f"{width}x{height} instead of {entry.width}x{entry.height}"
-        if entry.crops.get(f"{width}x{height}") == copy.pixels[:16]:
+        if entry.crops.get(f"{width}x{height}") == pixels[:16]:
             return "cropped", f"{sizes}, the top left part pixel for pixel"
         cut = entry.height - height, entry.width - width
         return ("cropped" if min(cut) >= 0 and max(cut) <= 12 else "resized"), sizes
+    image = copy.image
     rgb = as_rgb(image)
     if entry.channels == 3 and (rgb == rgb[..., :1]).all():
-        return "greyscale", "no colour; its luma spans 0 to 255 instead of 16 to 235"
+        luma = "as RGB" if colours else "its luma spans 0 to 255 instead of 16 to 235"
+        return "greyscale", f"no colour; {luma}"
     difference = entry.difference(image)
     largest, rms = np.abs(difference).max(), np.sqrt(np.mean(difference**2.0))
     lossy = copy.path.suffix.lower() in (".jpg", ".jpeg", ".webp")
