@@ -160,6 +160,8 @@ def judge(copy: Copy, entry: Entry) -> tuple[str, str]:
         return "greyscale", f"no colour; {luma}"
     difference = entry.difference(image)
     largest, rms = np.abs(difference).max(), np.sqrt(np.mean(difference**2.0))
+    # Rounding differs by ±1. A decoder with a fast, inexact transform or with chroma that is merely repeated
+    # differs by far more; its copy is another one, and counts as recompressed.
     lossy = copy.path.suffix.lower() in (".jpg", ".jpeg", ".webp")
     if entry.file and largest <= 1 and not lossy:
         return DECODED, "no sampled value differs by more than 1 grey level"

@@ -4,6 +4,7 @@ Small sets made of photographs stand for the real ones, with a manifest of their
 """
 
 import io
+import json
 import shutil
 import stat
 import subprocess
@@ -360,6 +361,26 @@ class TestArchives:
         status, printed = get(*sets)
         assert status == 0
         assert "already" in printed.out
+
+    def test_a_set_without_a_manifest_is_taken_by_its_folder_and_counted(self, get, small, tmp_path):
+        sources = {"General100": {"folder": "General100", "count": 5, "mirrors": []}}
+        (small / "scripts/sources.json").write_text(json.dumps(sources))
+        shutil.copytree(small / "sets/Set5", tmp_path / "packed/General100")
+        shutil.copytree(small / "sets/B100", tmp_path / "packed/T91")
+        shutil.make_archive(tmp_path / "sets", "zip", tmp_path / "packed")
+        status, printed = get("General100", "--from", tmp_path / "sets.zip")
+        assert (status, printed.err) == (0, "")
+        assert "5 images" in printed.out
+        assert "counted only" in printed.out
+        names = [
+            [path.name for path in list_images(folder)]
+            for folder in (tmp_path / "to/General100", small / "sets/Set5")
+        ]
+        assert names[0] == names[1]
+        first(tmp_path / "packed/General100").unlink()
+        shutil.rmtree(tmp_path / "to/General100")
+        status, printed = get("General100", "--from", tmp_path / "packed")
+        assert (status, printed.err) == (1, "get: there are 4 images in a folder General100 instead of 5\n")
 
     def test_a_wrong_copy_is_named_and_not_taken(self, get, small, tmp_path):
         shutil.copytree(small / "sets/Set5", tmp_path / "copy")
