@@ -26,6 +26,7 @@ from vdsrlib.environment import data_root
 from vdsrlib.files import InputError, sha256
 from vdsrlib.images import SUFFIXES, TEST_SETS, TRAINING_SETS, as_rgb, list_images, read_image
 from vdsrlib.parameters import parse_scales
+from vdsrlib.protocol import PROTOCOLS, Protocol
 
 ROUNDING = 0.01  # dB, the last digit of published tables: a mean that moves less counts as the same
 
@@ -197,17 +198,20 @@ def recognise(folder: Path, copies: Sequence[Copy]) -> Comparison | None:
     return compare(copies, best.name, best.entries) if best else None
 
 
-def numbers(comparison: Comparison, scales: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+def numbers(
+    comparison: Comparison, scales: Sequence[int], protocol: Protocol
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean PSNR of interpolation at each scale, in dB: of the right copy, and of this one."""
     columns, values = [manifest.SCALES.index(scale) for scale in scales], []
-    for finding in tqdm(comparison.findings, "Interpolate", disable=None, leave=False):
+    for finding in tqdm(comparison.findings, f"Score ({protocol.name})", disable=None, leave=False):
         if finding.kind == SAME:
-            values.append([finding.entry.interpolation[column] for column in columns])
+            known = finding.entry.interpolation[protocol.name]
+            values.append([known[column] for column in columns])
         elif finding.kind != "unreadable":
             image = finding.copy.image
-            values.append([manifest.interpolation_psnr(image, scale) for scale in scales])
-    right = np.mean([entry.interpolation for entry in comparison.entries], axis=0)[columns]
-    return right, np.mean(values, axis=0)
+            values.append([manifest.interpolation_psnr(image, scale, protocol) for scale in scales])
+    right = np.mean([entry.interpolation[protocol.name] for entry in comparison.entries], axis=0)
+    return right[columns], np.mean(values, axis=0)
 
 
 def verify(folder: Path, scales: Sequence[int]) -> bool:
@@ -227,15 +231,17 @@ def verify(folder: Path, scales: Sequence[int]) -> bool:
         lines.append(f"missing {len(found.missing)}: {examples(found.missing)}")
     wrong = bool(found.missing) or any(f.kind not in (SAME, DECODED) for f in found.findings)
     if found.name in TEST_SETS:
-        right, here = numbers(found, scales)
-        text = f"interpolation at {listed(scales, 'x{}')} gives {listed(here, '{:.4f}')} dB"
-        if lines:
-            text += f" instead of {listed(right, '{:.4f}')} ({listed(here - right, '{:+.4f}')})"
-        if max(abs(here - right)) >= ROUNDING:
-            wrong, text = True, text + ": scores on this copy do not compare with published ones"
-        elif wrong:
-            text += ": these means hardly move, but single images do, and other protocols' means"
-        lines.append(text)
+        changed, moved = bool(lines), False
+        for protocol in PROTOCOLS.values():
+            right, here = numbers(found, scales, protocol)
+            text = f"interpolation at {listed(scales, 'x{}')}, protocol {protocol.name}: {listed(here)} dB"
+            if changed:
+                text += f" instead of {listed(right)} ({listed(here - right, '{:+.4f}')})"
+            moved |= bool(max(abs(here - right)) >= ROUNDING)
+            lines.append(text)
+        if moved:
+            lines.append("scores on this copy do not compare with published ones")
+        wrong |= moved
     elif wrong:
         lines.append("a training set: no score moves by itself, but a network trained on it is another one")
     count = f"{len(found.entries) - len(found.missing)} of {len(found.entries)} images"
@@ -259,7 +265,7 @@ def own_images(folder: Path, copies: Sequence[Copy]) -> bool:
     return not broken
 
 
-def listed(values: Sequence[float], form: str) -> str:
+def listed(values: Sequence[float], form: str = "{:.4f}") -> str:
     return ", ".join(form.format(value) for value in values)
 
 
