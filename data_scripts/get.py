@@ -117,7 +117,7 @@ class Getter:
         downloader = Downloader(self.work, self.timeout, verifiable=known_hash is not None)
         for attempt in range(TRIES):
             try:
-                print(f"{url}", flush=True)
+                print(url + (f" (try {attempt + 1} of {TRIES})" if attempt else ""), flush=True)
                 path = pooch.retrieve(url, known_hash, path=self.work, downloader=downloader)
                 return Path(path)
             except ValueError:  # pooch: the hash is another one
@@ -153,7 +153,7 @@ class Getter:
             raise InputError(f"Cannot write {self.to}: {error.strerror or error}.") from error
         finally:
             shutil.rmtree(stage, ignore_errors=True)
-        proof = "every pixel or file verified" if name in self.sets else "counted only"
+        proof = "all verified by their pixels" if name in self.sets else "counted only"
         print(f"{name}: {len(list_images(folder))} images in {folder}, {proof}")
 
     def pick_by_pixels(self, name: str, members: archives.Members, stage: Path, ready: Path) -> None:

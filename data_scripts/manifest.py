@@ -21,7 +21,7 @@ from tqdm import tqdm
 from vdsrlib.files import InputError, atomic, sha256
 from vdsrlib.images import TEST_SETS, TRAINING_SETS, as_rgb, list_images, read_image
 from vdsrlib.inspection import perceptual_hash
-from vdsrlib.protocol import PAPER
+from vdsrlib.protocol import PROTOCOLS, Protocol
 
 PATH = Path(__file__).with_name("manifest.json")
 SCALES = (2, 3, 4)
@@ -42,7 +42,7 @@ class Entry:
         phash: 64-bit perceptual hash, hexadecimal.
         samples: 64 pixels as RGB, base64; ``sample`` says which.
         crops: "WIDTHxHEIGHT" -> first 16 digits of ``pixels`` of that top left part.
-        interpolation: of a test set, PSNR of bicubic interpolation at x2, x3, x4 in dB, paper's protocol.
+        interpolation: of a test set, protocol -> PSNR of interpolation at x2, x3, x4 in dB.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Entry:
     phash: str
     samples: str
     crops: dict[str, str]
-    interpolation: list[float]
+    interpolation: dict[str, list[float]]
 
     def hash_bits(self) -> np.ndarray:
         return np.unpackbits(np.frombuffer(bytes.fromhex(self.phash), np.uint8)).astype(bool)
@@ -75,9 +75,9 @@ def pixel_hash(image: np.ndarray) -> str:
     return hashlib.sha256(as_rgb(image).tobytes()).hexdigest()
 
 
-def interpolation_psnr(image: np.ndarray, scale: float) -> float:
-    hr = PAPER.ground_truth(image, scale)
-    return PAPER.score(PAPER.degrade(hr, scale)[1], hr, scale).psnr
+def interpolation_psnr(image: np.ndarray, scale: float, protocol: Protocol) -> float:
+    hr = protocol.ground_truth(image, scale)
+    return protocol.score(protocol.degrade(hr, scale)[1], hr, scale).psnr
 
 
 def entry(path: Path, scored: bool) -> Entry:
@@ -99,7 +99,11 @@ def entry(path: Path, scored: bool) -> Entry:
         phash=np.packbits(perceptual_hash(image)).tobytes().hex(),
         samples=base64.b64encode(sample(image).tobytes()).decode(),
         crops=crops,
-        interpolation=[round(interpolation_psnr(image, scale), 4) for scale in SCALES if scored],
+        interpolation={
+            name: [round(interpolation_psnr(image, scale, protocol), 4) for scale in SCALES]
+            for name, protocol in PROTOCOLS.items()
+            if scored
+        },
     )
 
 

@@ -4,6 +4,7 @@ Small sets made of photographs stand for the real ones, with a manifest of their
 """
 
 import io
+import json
 import shutil
 import stat
 import subprocess
@@ -196,7 +197,10 @@ def test_the_report_says_what_a_copy_does_to_the_numbers(small, verify, tmp_path
 
     right, here = score(small / "sets/Set5"), score(tmp_path / "Set5")
     assert abs(right - here) > 0.01
-    assert f"x3 gives {here:.4f} dB instead of {right:.4f} ({here - right:+.4f})" in report
+    numbers = f"{here:.4f} dB instead of {right:.4f} ({here - right:+.4f})"
+    assert f"interpolation at x3, protocol paper: {numbers}" in report
+    assert "interpolation at x3, protocol seed: " in report
+    assert "scores on this copy do not compare with published ones" in report
 
 
 def test_own_images_get_a_report_of_what_is_skipped_and_why(small, verify, tmp_path):
@@ -252,11 +256,11 @@ class TestRealSets:
             assert f"OK   {name} in {data.root / name}: {images} of {images} images, pixel for pixel\n" in (
                 done.stdout
             )
-        assert "x2, x3, x4 gives 33.6614, 30.3922, 28.4207 dB" in done.stdout
+        assert "x2, x3, x4, protocol paper: 33.6614, 30.3922, 28.4207 dB" in done.stdout
 
     def test_common_copies(self, data, real_scripts, tmp_path):
         """B100 at 480x320 and by another decoder, Set14 of even sizes and with its grey image as RGB."""
-        for path in list_images(data / "B100")[:40]:
+        for path in list_images(data / "B100")[:25]:
             write(tmp_path / f"a/{path.stem}.png", even(read_image(path)))
         shutil.copytree(data / "B100", tmp_path / "b", copy_function=shutil.copyfile)
         (tmp_path / "b").chmod(0o755)
@@ -268,13 +272,15 @@ class TestRealSets:
         done = real_scripts(tmp_path, "--scales", "3")
         assert done.returncode == 1, done.stderr
         cropped, decoded, even14, rgb14 = done.stdout.replace("OK   ", "FAIL ").split("FAIL ")[1:]
-        assert "cropped 40" in cropped
+        assert "cropped 25" in cropped
         assert "480x320 instead of 481x321, the top left part pixel for pixel" in cropped
-        assert "missing 60" in cropped
+        assert "missing 75" in cropped
         assert "OK   B100" in done.stdout
         assert "27.2065 dB instead of 27.2072 (-0.0007)" in decoded
         assert "cropped 3" in even14
         assert "528x656 instead of 529x656" in even14
+        assert "paper: 27.5405 dB instead of 27.5405 (-0.0000)" in even14
+        assert "seed: 24.8906 dB instead of 24.8616 (+0.0290)" in even14
         assert "grey as RGB 1: bridge.png" in rgb14
         assert "27.6348 dB instead of 27.5405 (+0.0942)" in rgb14
 
@@ -360,6 +366,26 @@ class TestArchives:
         status, printed = get(*sets)
         assert status == 0
         assert "already" in printed.out
+
+    def test_a_set_without_a_manifest_is_taken_by_its_folder_and_counted(self, get, small, tmp_path):
+        sources = {"General100": {"folder": "General100", "count": 5, "mirrors": []}}
+        (small / "scripts/sources.json").write_text(json.dumps(sources))
+        shutil.copytree(small / "sets/Set5", tmp_path / "packed/General100")
+        shutil.copytree(small / "sets/B100", tmp_path / "packed/T91")
+        shutil.make_archive(tmp_path / "sets", "zip", tmp_path / "packed")
+        status, printed = get("General100", "--from", tmp_path / "sets.zip")
+        assert (status, printed.err) == (0, "")
+        assert "5 images" in printed.out
+        assert "counted only" in printed.out
+        names = [
+            [path.name for path in list_images(folder)]
+            for folder in (tmp_path / "to/General100", small / "sets/Set5")
+        ]
+        assert names[0] == names[1]
+        first(tmp_path / "packed/General100").unlink()
+        shutil.rmtree(tmp_path / "to/General100")
+        status, printed = get("General100", "--from", tmp_path / "packed")
+        assert (status, printed.err) == (1, "get: there are 4 images in a folder General100 instead of 5\n")
 
     def test_a_wrong_copy_is_named_and_not_taken(self, get, small, tmp_path):
         shutil.copytree(small / "sets/Set5", tmp_path / "copy")
