@@ -143,6 +143,11 @@ def _load(arguments: argparse.Namespace) -> checkpoint.Checkpoint:
     return checkpoint.load(arguments.weights, choose_device(arguments.device))
 
 
+def _leads() -> bool:
+    """Whether this is the one of torchrun's processes that speaks."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def _train(arguments: argparse.Namespace) -> int:
     changes = {name: getattr(arguments, name) for name in arguments.knobs}
     run = training.train(
@@ -157,7 +162,8 @@ def _train(arguments: argparse.Namespace) -> int:
         skip_broken=arguments.skip_broken,
         device=arguments.device,
     )
-    print(f"Weights: {run.weights}")
+    if _leads():
+        print(f"Weights: {run.weights}")
     return 0
 
 
@@ -300,7 +306,7 @@ def main(argv: list[str] | None = None) -> int:
         arguments = _parser().parse_args(argv)
         return arguments.run(arguments)
     except InputError as error:
-        if os.environ.get("RANK", "0") == "0":  # one sentence, not one for each of torchrun's processes
+        if _leads():
             print(f"vdsrlib: {_sentence(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

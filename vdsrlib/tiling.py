@@ -16,8 +16,8 @@ from torch import Tensor
 from vdsrlib.engine import Network
 from vdsrlib.model import VDSR
 
-MEMORY = 2**30
-"""Bytes that the network's work on one tile may take, unless said otherwise: a GiB."""
+MEMORY = 2**29
+"""Bytes that the network's work on one tile may take, unless said otherwise: half a GiB."""
 
 COPIES = 9  # of one layer's maps, the most that an engine held at a time: ncnn 8.4, torch 3.0 (measured)
 
