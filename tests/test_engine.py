@@ -39,7 +39,7 @@ def test_networks_of_any_shape(name, make_model, channels, depth, width):
     torch.testing.assert_close(found, engine.prepare(model, "torch")(ilr), rtol=0, atol=1e-5)
 
 
-def test_the_fastest_installed_one_is_chosen(make_model, monkeypatch):
+def test_the_first_installed_one_is_chosen(make_model, monkeypatch):
     called = []
     for name in engine.ENGINES:
         monkeypatch.setitem(

@@ -1,8 +1,9 @@
 """What computes the network: PyTorch always; on a CPU a faster runtime, where one is installed.
 
 All of them compute in float32. A runtime is used only if it gives what PyTorch gives, which is checked each
-time that it gets new weights. ``pip install vdsrlib[fast]`` installs the fastest one measured, ncnn, whose
-3 x 3 convolutions need less than half of the multiplications (Winograd's algorithm).
+time that it gets new weights. ``pip install vdsrlib[fast]`` installs ncnn, whose 3 x 3
+convolutions need less than half of the multiplications (Winograd's algorithm). Which one is fastest on a
+machine, tests/benchmarks/inference.py measures.
 """
 
 import copy
@@ -57,7 +58,7 @@ _prepared: WeakKeyDictionary[VDSR, tuple[tuple, Network]] = WeakKeyDictionary()
 
 
 def installed() -> tuple[str, ...]:
-    """The engines of this machine, fastest first; "torch" is the last."""
+    """The engines of this machine, in the order of ``ENGINES``; "torch" is the last."""
     return tuple(name for name in ENGINES if importlib.util.find_spec(name))
 
 
@@ -178,7 +179,7 @@ ENGINES: dict[str, Callable[[VDSR], Network]] = {
     "onnxruntime": _onnxruntime,
     "torch": _torch,
 }
-"""By the name of the package that each is, fastest first (tests/benchmarks/inference.py)."""
+"""By the name of the package that each is, in the order in which "auto" tries them."""
 
 EXTRAS = {"ncnn": "fast", "openvino": "openvino", "onnxruntime": "onnx"}
 """What installs them: pip install 'vdsrlib[fast]'."""
