@@ -1,5 +1,6 @@
-"""Figures draw on real arrays, without warnings; moving a slider changes the picture."""
+"""Figures draw on real arrays, without warnings; pictures have the pixels that they say."""
 
+import base64
 import inspect
 import io
 import types
@@ -11,10 +12,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from vdsrlib import figures
-from vdsrlib.degradation import BICUBIC
-from vdsrlib.features import Layer, activations, receptive_field_map, statistics
-from vdsrlib.protocol import PAPER, SEED
+from vdsrlib.features import grey, mosaic, receptive_field_map, survey
+from vdsrlib.files import InputError
+from vdsrlib.images import to_uint8
+from vdsrlib.protocol import PAPER
 from vdsrlib.resize import bicubic_matrix, imresize
+from vdsrlib.resolve import degrade_and_resolve, super_resolve
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -29,7 +32,9 @@ def real(photo, grey_photo, make_model):
         grey=grey_photo,
         ilr=ilr,
         model=model,
-        layers=list(activations(model, ilr, PAPER)),
+        survey=survey(model, ilr, PAPER),
+        layers=list(survey(model, ilr, PAPER).layers.values()),
+        resolved=degrade_and_resolve(model, photo, 2, PAPER),
         history=[{"step": i, "loss": 1 / i, "learning_rate": 0.1} for i in range(10, 60, 10)],
         validation=[
             {"step": i, "psnr": {s: {"model": 30 + i / 100, "interpolation": 30.1} for s in ("2", "3")}}
@@ -86,31 +91,24 @@ DRAWINGS = {
         lambda x: figures.histograms({"residual": x.photo[..., 0] / 255 - x.ilr}, "HR - ILR"),
         lambda x: figures.histograms({f"x{i}": x.grey / 255 - i / 10 for i in range(8)}, "difference"),
     ],
-    "layer_mosaic": [
-        lambda x: figures.layer_mosaic(x.layers[0]),
-        lambda x: figures.layer_mosaic(x.layers[-1], "the residual"),
-        lambda x: figures.layer_mosaic(Layer("dead", np.zeros((4, 8, 8), np.float32))),
-    ],
-    "contact_sheet": [
-        lambda x: figures.contact_sheet(x.layers),
-        lambda x: figures.contact_sheet(x.layers[:1]),
-    ],
-    "layer_statistics": [lambda x: figures.layer_statistics([statistics(layer) for layer in x.layers])],
+    "layer_statistics": [lambda x: figures.layer_statistics(x.survey.statistics)],
     "heat_maps": [
         lambda x: figures.heat_maps({"error": x.photo[..., 0] / 255 - x.ilr}, "difference"),
         lambda x: figures.heat_maps({"a": x.ilr - 0.5, "b": 0.5 - x.ilr}, "difference"),
-        lambda x: figures.heat_maps({"field": receptive_field_map(x.model, 21)}, "gradient", log=True),
         lambda x: figures.heat_maps({"nothing": np.zeros((8, 8))}, "difference"),
     ],
-    "channel": [
-        lambda x: figures.channel(x.layers[1], 5, x.ilr),
-        lambda x: figures.channel(x.layers[1], 0, np.clip(BICUBIC(x.photo / 255, 2)[1], 0, 1)),
-    ],
+    "receptive_field": [lambda x: figures.receptive_field(receptive_field_map(x.model, 21), 9)],
 }
 
 
 def pixels(png: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+def drawn(figure: Figure) -> np.ndarray:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return pixels(buffer.getvalue())
 
 
 @pytest.mark.parametrize(
@@ -119,7 +117,7 @@ def pixels(png: bytes) -> np.ndarray:
 def test_draws(real, name, draw):
     figure = draw(real)
     assert isinstance(figure, Figure)
-    picture = pixels(figures.to_png(figure))
+    picture = drawn(figure)
     assert picture.std() > 5
     assert min(picture.shape[:2]) > 100
 
@@ -136,7 +134,7 @@ def test_every_figure_is_tested():
 def test_drawing_leaves_nothing_in_pyplot(real):
     """A figure that pyplot keeps is shown twice in a notebook, and never freed."""
     before = plt.get_fignums()
-    figures.contact_sheet(real.layers)
+    figures.layer_statistics(real.survey.statistics)
     figures.image_row({"a": real.photo}, (0, 0, 8, 8))
     assert plt.get_fignums() == before
 
@@ -153,56 +151,81 @@ def test_busiest_box(grey_photo):
     assert colour == (top, left, height, width)
 
 
-class TestScrubber:
-    @pytest.fixture
-    def scrubber(self, real):
-        pytest.importorskip("ipywidgets")
-        from vdsrlib.widgets import layer_scrubber
+class TestPictures:
+    def test_png_and_page(self, real):
+        """The widgets' PNG has the very pixels; the page has the caption too, and as alternative text."""
+        for picture in (
+            figures.layer_mosaic(real.layers[1]),
+            figures.layer_view(real.layers[1], 5, real.ilr),
+        ):
+            wanted = np.broadcast_to(np.atleast_3d(picture.pixels), (*picture.pixels.shape[:2], 3))
+            np.testing.assert_array_equal(pixels(picture.png()), wanted)
+            data, metadata = picture._repr_mimebundle_()
+            assert metadata["image/png"]["alt"] == data["text/plain"] == picture.caption
+            page = pixels(base64.b64decode(data["image/png"]))
+            band = len(page) - len(picture.pixels)
+            assert (page[:band] < 128).any()
+            assert np.abs(page[band:].astype(int) - wanted).mean() < 5
 
-        layer, chosen, message, picture = layer_scrubber(real.model, real.ilr, PAPER).children
-        return types.SimpleNamespace(layer=layer, map=chosen, message=message, picture=picture)
+    def test_layer_mosaic(self, real):
+        layer = real.layers[1]
+        picture = figures.layer_mosaic(layer, side=3 * 121 - 1)
+        np.testing.assert_array_equal(picture.pixels, mosaic(layer))
+        assert picture.caption.startswith("relu.1: 6 maps, −")
+        assert f"{layer.limit:.3g} white" in picture.caption
+        assert figures.layer_mosaic(real.layers[-1]).caption.startswith("conv.4: 1 map,")
 
-    def test_first_picture(self, scrubber, real):
-        assert [name for name, _ in scrubber.layer.options] == [layer.name for layer in real.layers]
-        assert (scrubber.map.min, scrubber.map.value, scrubber.map.max) == (1, 1, 6)
-        assert scrubber.message.value == ""
-        half = real.layers[0]._replace(maps=real.layers[0].maps.astype(np.float16).astype(np.float32))
-        wanted = pixels(figures.to_png(figures.channel(half, 0, real.ilr)))
-        np.testing.assert_array_equal(pixels(scrubber.picture.value), wanted)
+    def test_contact_sheet(self, real):
+        """Mosaics in rows of three under their names, the rows as high as the highest mosaic."""
+        sheet = figures.contact_sheet(real.layers, columns=3, side=80).pixels
+        assert sheet.shape == (3 * (64 + 22), 3 * 88 - 8)
+        for i, layer in enumerate(real.layers):
+            wanted = figures.layer_mosaic(layer, 80).pixels
+            top, left = i // 3 * 86 + 19, i % 3 * 88
+            shown = sheet[top : top + len(wanted), left : left + wanted.shape[1]]
+            np.testing.assert_array_equal(shown, wanted)
+            assert (sheet[top - 19 : top, left : left + 80] < 128).any()
 
-    def test_each_slider_changes_the_picture(self, scrubber):
-        seen = [pixels(scrubber.picture.value)]
-        for slider, value in ((scrubber.layer, 1), (scrubber.map, 4), (scrubber.layer, 3), (scrubber.map, 2)):
-            slider.value = value
-            assert scrubber.message.value == ""
-            seen.append(pixels(scrubber.picture.value))
-            different = seen[-1].shape != seen[-2].shape or (seen[-1] != seen[-2]).any()
-            assert different
+    def test_layer_view(self, real):
+        """Input, mosaic, and the map: the third panel is that map, and the frame is around it."""
+        layer = real.layers[2]
+        seen = [figures.layer_view(layer, index, real.ilr, side=120).pixels for index in range(6)]
+        for index, view in enumerate(seen):
+            assert view.shape == (96, 3 * 120 + 16, 3)
+            np.testing.assert_array_equal(view[:, :120, 0], to_uint8(real.ilr))
+            np.testing.assert_array_equal(view[:, 256:, 0], grey(layer)[index])
+            framed = (view[:, 128:248] == np.array([0xD5, 0x5E, 0x00])).all(-1)
+            rows, cols = np.nonzero(framed)
+            assert (rows.mean() // 32, cols.mean() // 40) == (index // 3, index % 3)
+        with pytest.raises(InputError, match="has no map 7; it has 6"):
+            figures.layer_view(layer, 6, real.ilr)
 
-    def test_last_layer_has_one_map(self, scrubber):
-        scrubber.map.value = 6
-        scrubber.layer.value = len(scrubber.layer.options) - 1
-        assert (scrubber.map.value, scrubber.map.max) == (1, 1)
-        assert scrubber.message.value == ""
-        scrubber.layer.value = 0
-        assert scrubber.map.max == 6
+    def test_divided(self, real):
+        images = {"HR": real.photo, "ILR": real.resolved.ilr}
+        view = figures.divided(images, "HR", "ILR", 0.25, side=120).pixels
+        np.testing.assert_array_equal(view[:, :29], real.photo[:, :29])
+        np.testing.assert_array_equal(view[:, 32:], to_uint8(real.resolved.ilr)[:, 32:])
+        assert (view[:, 30] == np.array([0xD5, 0x5E, 0x00])).all()
 
-    def test_rgb(self, photo, make_model):
-        pytest.importorskip("ipywidgets")
-        from vdsrlib.widgets import layer_scrubber
+    @pytest.mark.parametrize(
+        ("centre", "top", "left"),
+        [((0.5, 0.5), 24, 30), ((0, 0), 0, 0), ((1, 1), 48, 60), ((0.4, 0.9), 14, 60)],
+    )
+    def test_divided_zoom(self, real, centre, top, left):
+        view = figures.divided({"HR": real.photo}, "HR", "HR", 0, 2, centre, side=120).pixels
+        wanted = real.photo[top : top + 48, left : left + 60].repeat(2, 0).repeat(2, 1)
+        np.testing.assert_array_equal(view[:, 4:], wanted[:, 4:])
 
-        ilr = SEED.degrade(SEED.ground_truth(photo, 2), 2)[1]
-        *_, message, picture = layer_scrubber(make_model(3), ilr, SEED).children
-        assert message.value == ""
-        assert pixels(picture.value).std() > 5
+    def test_divided_sizes_differ(self, real):
+        with pytest.raises(InputError, match="120 x 96 and 60 x 48 pixels; compare images of one size"):
+            figures.divided({"HR": real.photo, "LR": real.resolved.lr}, "HR", "LR")
 
-    def test_failure_is_a_sentence(self, scrubber, monkeypatch):
-        def fail(*_):
-            raise ValueError("no ink")
-
-        monkeypatch.setattr(figures, "channel", fail)
-        scrubber.map.value = 3
-        assert scrubber.message.value == "This map cannot be shown: no ink"
-        monkeypatch.undo()
-        scrubber.map.value = 2
-        assert scrubber.message.value == ""
+    def test_scale_view(self, real):
+        found = real.resolved
+        view = figures.scale_view(found, 2.0, side=120)
+        np.testing.assert_array_equal(view.pixels[:, :120], to_uint8(found.lr).repeat(2, 0).repeat(2, 1))
+        np.testing.assert_array_equal(view.pixels[:, 256:376], to_uint8(found.sr))
+        assert "LR (60 x 48 pixels)" in view.caption
+        assert f"ILR, PSNR {found.interpolation.psnr:.2f} dB; SR, {found.model.psnr:.2f} dB" in view.caption
+        with pytest.raises(InputError, match="no ground truth"):
+            figures.scale_view(super_resolve(real.model, real.photo, 2, PAPER), 2.0)

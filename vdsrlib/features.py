@@ -177,7 +177,9 @@ def display_range(maps: np.ndarray) -> float:
 def grey(layer: Layer) -> np.ndarray:
     """A layer's maps as they are shown: uint8, -limit is 0, zero is 128, limit is 255, beyond it clipped."""
     maps = layer.maps.astype(np.float32)
-    return np.clip(127.5 * (maps / layer.limit + 1) + 0.5, 0, 255).astype(np.uint8)
+    maps *= 127.5 / layer.limit
+    maps += 128
+    return maps.clip(0, 255, out=maps).astype(np.uint8)
 
 
 def mosaic(layer: Layer) -> np.ndarray:

@@ -391,7 +391,7 @@ def contact_sheet(layers: Sequence[Layer], columns: int = 5, side: int = 160) ->
         side: pixels of a mosaic's longer side.
     """
     tiles = [_fit(mosaic(layer), side) for layer in layers]
-    width, height = tiles[0].width + 8, tiles[0].height + 22
+    width, height = max(tile.width for tile in tiles) + 8, max(tile.height for tile in tiles) + 22
     columns = min(columns, len(tiles))
     page = Image.new("L", (columns * width - 8, -(-len(tiles) // columns) * height), 255)
     draw = ImageDraw.Draw(page)
@@ -414,10 +414,14 @@ def layer_view(layer: Layer, index: int, ilr: np.ndarray, side: int = 384) -> Pi
     """
     if not 0 <= index < len(layer.maps):
         raise InputError(f"{layer.name} has no map {index + 1}; it has {len(layer.maps)}, counted from 1.")
-    sheet = mosaic(layer)
+    columns, _ = grid(len(layer.maps))
+    # Twice the pixels that the overview has are enough to average.
+    thin = max(1, columns * max(layer.maps.shape[1:]) // (2 * side))
+    small = layer._replace(maps=layer.maps[:, ::thin, ::thin])
+    sheet = mosaic(small)
     overview = _fit(sheet, side).convert("RGB")
-    row, column = divmod(index, grid(len(layer.maps))[0])
-    height, width = layer.maps.shape[1:]
+    row, column = divmod(index, columns)
+    height, width = small.maps.shape[1:]
     factor = overview.width / sheet.shape[1]
     left, top = column * (width + 1) * factor, row * (height + 1) * factor
     frame = left, top, left + width * factor, top + height * factor
@@ -437,7 +441,7 @@ def divided(
     divider: float = 0.5,
     zoom: float = 1.0,
     centre: tuple[float, float] = (0.5, 0.5),
-    side: int = 640,
+    side: int = 560,
 ) -> Picture:
     """One image to the left of a line, another to the right of it, both in place.
 

@@ -38,7 +38,9 @@ class Panel(ipywidgets.VBox):
         self.draw = draw
         self.caption = ipywidgets.HTML()
         self.message = ipywidgets.HTML()
-        self.picture = ipywidgets.Image(format="png", layout={"max_width": "100%"})
+        self.picture = ipywidgets.Image(
+            format="png", layout={"max_width": "100%", "align_self": "flex-start"}
+        )
         self.show()
         for row in controls:
             for control in row:
@@ -180,7 +182,8 @@ class ImagePicker(ipywidgets.VBox):
             self.message.value = _sentence("No folder is chosen", error)
             return
         self.file.disabled = False
-        self.file.options = [(path.name, path) for path in paths]  # the first is chosen, and shown
+        self.file.options = [(path.name, path) for path in paths]
+        self.file.index = 0
 
     def _open(self, change: Mapping[str, Path | None]) -> None:
         path = change["new"]
