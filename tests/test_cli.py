@@ -214,7 +214,7 @@ WRONG = {
     "bad image in folder": ("evaluate --images bad --scale 2", "b.png cannot be read as an image"),
     "unknown protocol": ("evaluate --images set --scale 2 --protocol matlab", "matlab"),
     "protocol that does not fit": ("evaluate --images set --scale 2 --protocol seed", "choose weights or a"),
-    "unknown recipe": ("train --recipe best", "Unknown recipe 'best'"),
+    "unknown recipe": ("train --recipe beast", "Unknown recipe 'beast'"),
     "wrong scales": ("train --scales 2_y", "'y'"),
     "no steps": ("train --steps 0", "steps is 0"),
     "half a step": ("train --steps 1.5", "--steps"),

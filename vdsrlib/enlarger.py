@@ -2,6 +2,7 @@
 
 import base64
 import html
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +28,9 @@ def comparison(picture: Picture, result: Picture) -> bytes:
     sr = to_float(result.pixels)
     bicubic = np.clip(imresize(to_float(picture.pixels), shape=sr.shape[:2]), 0, 1)
     box = figures.busiest_box(sr, 160) if min(sr.shape[:2]) > 1 else None
-    return figures.to_png(figures.image_row({"bicubic": bicubic, "network": sr}, box, columns=2))
+    buffer = io.BytesIO()
+    figures.image_row({"bicubic": bicubic, "network": sr}, box, columns=2).savefig(buffer, format="png")
+    return buffer.getvalue()
 
 
 def enlarger(model: VDSR, protocol: Protocol, examples: Sequence[Path], scale: float) -> ipywidgets.VBox:
