@@ -18,6 +18,7 @@ import tarfile
 import threading
 import time
 import types
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -363,7 +364,9 @@ def start(site, tmp_path):
         environment = {**os.environ, "NO_PROXY": "127.0.0.1", "OMP_NUM_THREADS": "1"}
         command = [sys.executable, site.root / "scripts/get.py", "Set5", "--to", tmp_path / "to"]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        running.append(subprocess.Popen(command, env=environment, text=True, **pipes))
+        # a test run in the background of a shell would pass its deafness to Ctrl-C on
+        hears = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        running.append(subprocess.Popen(command, env=environment, text=True, preexec_fn=hears, **pipes))
         return running[-1]
 
     yield begin
