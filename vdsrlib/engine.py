@@ -1,9 +1,8 @@
 """What computes the network: PyTorch always; on a CPU a faster runtime, where one is installed.
 
 All of them compute in float32. A runtime is used only if it gives what PyTorch gives, which is checked each
-time that it gets new weights. ``pip install vdsrlib[fast]`` installs ncnn, whose 3 x 3
-convolutions need less than half of the multiplications (Winograd's algorithm). Which one is fastest on a
-machine, tests/benchmarks/inference.py measures.
+time that it gets new weights. ``pip install vdsrlib[fast]`` installs OpenVINO, the fastest
+where the order of ``ENGINES`` was measured; tests/benchmarks/inference.py measures it on other machines.
 """
 
 import copy
@@ -174,12 +173,12 @@ def _openvino(model: VDSR) -> Network:
 
 
 ENGINES: dict[str, Callable[[VDSR], Network]] = {
-    "ncnn": _ncnn,
     "openvino": _openvino,
     "onnxruntime": _onnxruntime,
+    "ncnn": _ncnn,
     "torch": _torch,
 }
-"""By the name of the package that each is, in the order in which "auto" tries them."""
+"""By the name of the package that each is, fastest first (tests/benchmarks/inference.py)."""
 
-EXTRAS = {"ncnn": "fast", "openvino": "openvino", "onnxruntime": "onnx"}
+EXTRAS = {"openvino": "fast", "onnxruntime": "onnx", "ncnn": "ncnn"}
 """What installs them: pip install 'vdsrlib[fast]'."""
