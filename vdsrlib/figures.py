@@ -285,7 +285,7 @@ def training_curves(
         scores.plot(x, [v["model"] for v in y], "o-", color=colour, label=f"x{scale}", markersize=4)
         scores.axhline(y[-1]["interpolation"], color=colour, linestyle="--", linewidth=1)
     scores.set(xlabel="step", ylabel="PSNR (dB); dashed: interpolation")
-    scores.legend(frameon=False, fontsize=9)
+    scores.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
     scores.grid(alpha=0.3)
     return figure
 
