@@ -258,3 +258,20 @@ class TestFailingSave:
         (tmp_path / "file").write_text("")
         with pytest.raises(InputError, match="Cannot write"):
             checkpoint.save(tmp_path / "file" / "w.safetensors", make_model(), INFO)
+
+
+@pytest.mark.parametrize("length", [640, 896, 1152, 1408])
+def test_header_length_that_looks_like_a_pickle(make_model, tmp_path, length):
+    """A header of 0x0280 … 0x0580 bytes makes a file begin as pickles do."""
+    path, info = tmp_path / "weights.safetensors", {**INFO, "padding": ""}
+    checkpoint.save(path, make_model(), info)
+    header = int.from_bytes(path.read_bytes()[:8], "little")
+    while header < length:
+        info["padding"] += "x" * (length - header)
+        checkpoint.save(path, make_model(), info)
+        header = int.from_bytes(path.read_bytes()[:8], "little")
+        assert header <= length
+    if header > length:
+        pytest.skip("the header is longer without padding")
+    assert path.read_bytes()[:2] == bytes((0x80, length >> 8))
+    assert checkpoint.load(path).info["padding"] == info["padding"]

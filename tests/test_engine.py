@@ -99,11 +99,11 @@ def test_a_runtime_that_breaks_is_not_used(make_model, monkeypatch):
 
 
 def test_refusals(make_model, monkeypatch):
-    with pytest.raises(InputError, match="Unknown engine 'tensorrt'; write auto, openvino"):
+    with pytest.raises(InputError, match="Unknown engine 'tensorrt'; write auto, onnxruntime"):
         engine.prepare(make_model(), "tensorrt")
     monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"no openvino here: pip install 'vdsrlib\[fast\]'"):
-        engine.prepare(make_model(), "openvino")
+    with pytest.raises(InputError, match=r"no onnxruntime here: pip install 'vdsrlib\[fast\]'"):
+        engine.prepare(make_model(), "onnxruntime")
 
 
 def test_torch_computes_with_channels_last(make_model):

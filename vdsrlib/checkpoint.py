@@ -106,8 +106,9 @@ def load(path: str | Path | None = None, device: torch.device | str = "cpu") -> 
 
 def _load_safetensors(path: Path) -> tuple[VDSR, dict[str, Any]]:
     with path.open("rb") as file:
-        head = file.read(2)
-    if head in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        head = file.read(9)
+    # safetensors begins with the length of its JSON, 8 bytes that may look like a pickle's first two
+    if head[8:] != b"{" and head.startswith((b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
         raise InputError(
             f"{path} is a pickle, which can run code when it is loaded; convert it to safetensors."
         )

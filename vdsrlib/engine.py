@@ -1,8 +1,8 @@
 """What computes the network: PyTorch always; on a CPU a faster runtime, where one is installed.
 
 All of them compute in float32. A runtime is used only if it gives what PyTorch gives, which is checked each
-time that it gets new weights. ``pip install vdsrlib[fast]`` installs OpenVINO, the fastest
-where the order of ``ENGINES`` was measured; tests/benchmarks/inference.py measures it on other machines.
+time that it gets new weights. ``pip install vdsrlib[fast]`` installs ONNX Runtime; which one is
+fastest on a machine, tests/benchmarks/inference.py measures.
 """
 
 import copy
@@ -173,12 +173,12 @@ def _openvino(model: VDSR) -> Network:
 
 
 ENGINES: dict[str, Callable[[VDSR], Network]] = {
-    "openvino": _openvino,
     "onnxruntime": _onnxruntime,
+    "openvino": _openvino,
     "ncnn": _ncnn,
     "torch": _torch,
 }
-"""By the name of the package that each is, fastest first (tests/benchmarks/inference.py)."""
+"""By the name of the package that each is, in the order of choice."""
 
-EXTRAS = {"openvino": "fast", "onnxruntime": "onnx", "ncnn": "ncnn"}
+EXTRAS = {"onnxruntime": "fast", "openvino": "openvino", "ncnn": "ncnn"}
 """What installs them: pip install 'vdsrlib[fast]'."""

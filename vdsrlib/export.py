@@ -28,7 +28,7 @@ def to_onnx(model: VDSR, metadata: dict[str, Any] | None = None) -> bytes:
     try:
         from onnx import TensorProto, checker, helper, numpy_helper
     except ImportError as error:
-        raise InputError("ONNX needs a package that is not installed: pip install 'vdsrlib[onnx]'") from error
+        raise InputError("ONNX needs a package that is not installed: pip install 'vdsrlib[fast]'") from error
     nodes, weights, now = [], [], "ilr"
     for i, conv in model.conv.items():
         for part in ("weight", "bias"):

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,7 +24,7 @@ from vdsrlib import checkpoint, files
 from vdsrlib.data import TrainingSet
 from vdsrlib.distributed import World, join
 from vdsrlib.environment import choose_device, device_name, fast_in_bfloat16, versions
-from vdsrlib.evaluation import evaluate
+from vdsrlib.evaluation import evaluate, predict
 from vdsrlib.files import InputError
 from vdsrlib.images import as_rgb, benchmark_images, save_image, to_uint8, training_images
 from vdsrlib.model import VDSR
@@ -237,7 +238,9 @@ class _Training:
     def validate(self, log: SummaryWriter) -> None:
         psnr = {}
         for scale in self.recipe.scales:
-            mean = evaluate(self.scored, self.protocol, self.validation_paths, scale)["mean"]
+            # in PyTorch: to prepare another runtime for weights that change would cost more than it saves
+            how = partial(predict, engine="torch")
+            mean = evaluate(self.scored, self.protocol, self.validation_paths, scale, predict=how)["mean"]
             psnr[f"{scale:g}"] = {name: mean[name]["psnr"] for name in ("interpolation", "model")}
             log.add_scalar(f"psnr/x{scale:g}", psnr[f"{scale:g}"]["model"], self.step)
         picture = as_rgb(samples(self.scored, self.data))
