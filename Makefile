@@ -3,8 +3,9 @@
 # make lab        open the chapters in JupyterLab
 # make check      lint, format and types
 # make notebooks  run the chapters in place, to refresh the committed outputs
-# make weights    train the main network and the fourteen of both Tables 2 into runs/weights/; wants a GPU and
-#                 VDSR_DATA; goes on where it was. OPTIONS="--steps 2 --batch-size 2 …" rehearses it
+# make weights    train the two main networks and the fourteen of both Tables 2 into runs/weights/; wants a GPU
+#                 and VDSR_DATA; goes on where it was. OPTIONS="--steps 2 --batch-size 2 …" rehearses it
+# make ship       put what was trained there into the package, and its records into notebooks/results/
 # All of them install what they need into .venv on first use. CHAPTERS="01_... 05_..." picks chapters.
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ BIN := .venv/bin
 UNTIDY := metadata.papermill cell.metadata.papermill cell.metadata.execution
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: tutorial test lab check notebooks weights
+.PHONY: tutorial test lab check notebooks weights ship
 .DELETE_ON_ERROR:
 
 # The stamp is newer than what it was made from, so a second run installs nothing.
@@ -44,12 +45,18 @@ lab: .venv/installed
 
 TRAIN = $(BIN)/python -m vdsrlib train --recipe best --validate-every 0
 weights: .venv/installed
-	$(TRAIN) --ckpt-path runs/weights/best --logs-path runs/weights/logs/best $(OPTIONS)
+	$(TRAIN) --ckpt-path runs/weights/vdsr --logs-path runs/weights/logs/vdsr $(OPTIONS)
+	$(TRAIN) --protocol seed --scales 2_3_4 \
+	    --ckpt-path runs/weights/vdsr-rgb --logs-path runs/weights/logs/vdsr-rgb $(OPTIONS)
 	set -e; for protocol in paper seed; do for scales in 2 3 4 2_3 2_4 3_4 2_3_4; do \
 	    name=$$protocol-$$scales; \
 	    $(TRAIN) --protocol $$protocol --scales $$scales --steps 20000 \
 	        --ckpt-path runs/weights/$$name --logs-path runs/weights/logs/$$name $(OPTIONS); \
 	done; done
+
+# What is trained so far goes into the package, as float16, and its records into notebooks/results/.
+ship: .venv/installed
+	$(BIN)/python notebooks/ship.py runs/weights
 
 check: .venv/installed
 	$(BIN)/ruff check .

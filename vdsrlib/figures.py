@@ -290,6 +290,29 @@ def training_curves(
     return figure
 
 
+def loss_curves(histories: Mapping[str, Sequence[Mapping[str, float]]], points: int = 5) -> Figure:
+    """The loss of several runs over their steps, side by side by the first word of their names.
+
+    Args:
+        histories: "group-name" -> rows of "step" and "loss", as a run records them.
+        points: rows to average over, since the loss of a batch jumps with its patches.
+    """
+    groups = list(dict.fromkeys(name.partition("-")[0] for name in histories))
+    figure, axes = _figure(1, len(groups), WIDTH, 3.4)
+    for axis, group in zip(axes[0], groups, strict=True):
+        members = [name for name in histories if name.startswith(f"{group}-")]
+        for i, name in enumerate(members):
+            steps, loss = (np.array([row[key] for row in histories[name]]) for key in ("step", "loss"))
+            mean = np.convolve(loss, np.full(points, 1 / points), "valid")
+            style, colour = ("-", "--", ":", "-.")[i // len(COLOURS)], COLOURS[i % len(COLOURS)]
+            label = name.partition("-")[2]
+            axis.plot(steps[points - 1 :], mean, style, color=colour, linewidth=1.3, label=label)
+        axis.set(xlabel="step", ylabel="loss (log scale)", yscale="log", title=group)
+        axis.grid(alpha=0.3, which="both")
+    axes[0, -1].legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1), title="scales")
+    return figure
+
+
 def histograms(values: Mapping[str, np.ndarray], xlabel: str) -> Figure:
     """Histograms of several arrays on one logarithmic axis."""
     figure, axes = _figure(1, 1, 7.5, 3)

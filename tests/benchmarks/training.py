@@ -2,7 +2,7 @@
 
 The plain way is what most re-implementations do: patches stored beforehand, a shuffling DataLoader, an
 eager float32 network in PyTorch's default layout, Adam. Ours is ``vdsrlib.training`` with the recipe
-``best``. Same network, same batch. Run:  python tests/benchmarks/training.py --out result.json
+``best``. Same network, same batch of 41 x 41 patches. Run:  python tests/benchmarks/training.py --out result.json
 """
 
 import argparse
@@ -47,7 +47,7 @@ def plain(batch: int, device: torch.device) -> Step:
 
 
 def ours(batch: int, device: torch.device, precision: str) -> Step:
-    recipe = get_recipe("best", batch_size=batch, scales="2_3_4", precision=precision)
+    recipe = get_recipe("best", batch_size=batch, patch_size=41, scales="2_3_4", precision=precision)
     data = training_set(recipe, embedded(EMBEDDED_TRAIN), device=device)
     model = VDSR(last_gain=recipe.last_gain).to(device).to(memory_format=torch.channels_last)
     optimizer = Optimizer(recipe, model)

@@ -1,0 +1,83 @@
+"""Shipping trained networks: what goes into the package is what was trained, and says so."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from vdsrlib import checkpoint
+from vdsrlib.files import InputError, sha256
+from vdsrlib.images import embedded
+from vdsrlib.recipe import get_recipe
+from vdsrlib.training import train
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "notebooks"))
+import ship
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Runs as ``make weights`` leaves them, of tiny networks validated on the bundled photographs."""
+    root = tmp_path_factory.mktemp("runs")
+    images = root / "images"
+    images.mkdir()
+    shutil.copy(embedded(["coffee.png"])[0], images)
+    (images / "tiny").mkdir()
+    shutil.copy(embedded(["chelsea.png"])[0], images / "tiny")
+    for name, protocol in (("vdsr", "paper"), ("seed-2", "seed")):
+        changes = dict(protocol=protocol, scales="2", depth=2, width=4, patch_size=16, batch_size=2, steps=20)
+        folder = root / "weights" / name
+        recipe = get_recipe("demo", **changes)
+        train(recipe, folder, folder / "logs", data_path=images, validation_set="tiny", device="cpu")
+    return root
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch, runs):
+    monkeypatch.setattr(checkpoint, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(ship, "COMMITTED", tmp_path)
+    monkeypatch.setenv("VDSR_DATA", str(runs / "images"))
+    return tmp_path
+
+
+def test_shipped_networks_are_the_trained_ones_in_half_the_room(package, runs):
+    ship.main(runs / "weights")
+    assert {path.name for path in package.iterdir()} == {
+        "vdsr.safetensors",
+        "seed-2.safetensors",
+        "03_train.json",
+        "03_combinations.json",
+        "03_samples.png",
+    }
+    main = json.loads((package / "03_train.json").read_text())
+    others = json.loads((package / "03_combinations.json").read_text())
+    for name, record in {"vdsr": main, **others}.items():
+        file = package / f"{name}.safetensors"
+        assert record["weights"] == {"file": file.name, "sha256": sha256(file)}
+        with safe_open(file, framework="pt") as stored:
+            assert all(stored.get_tensor(key).dtype == torch.float16 for key in stored.keys())  # noqa: SIM118
+        trained, shipped = (
+            checkpoint.load(runs / "weights" / name / "weights.safetensors"),
+            checkpoint.load(file),
+        )
+        assert shipped.info == trained.info
+        for before, after in zip(trained.model.parameters(), shipped.model.parameters(), strict=True):
+            torch.testing.assert_close(after, before, atol=1e-7, rtol=2**-11)
+
+
+def test_weights_that_float16_would_change_are_not_shipped(package, runs, monkeypatch):
+    (package / "vdsr.safetensors").write_bytes(b"what was shipped before")
+    monkeypatch.setattr(ship, "MOVED", 0.0)
+    with pytest.raises(InputError, match=r"float16 moves its PSNR by [+-]0\.0"):
+        ship.main(runs / "weights")
+    assert (package / "vdsr.safetensors").read_bytes() == b"what was shipped before"
+
+
+def test_a_missing_validation_set_is_named(package, runs, monkeypatch):
+    monkeypatch.delenv("VDSR_DATA")
+    with pytest.raises(InputError, match=r"was validated on tiny, which is not there; set VDSR_DATA"):
+        ship.main(runs / "weights")
