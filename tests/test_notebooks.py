@@ -14,11 +14,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from vdsrlib.checkpoint import DEFAULT, load
+from vdsrlib.checkpoint import DEFAULT, WEIGHTS, load
 from vdsrlib.evaluation import evaluate
 from vdsrlib.files import sha256
 from vdsrlib.images import list_images
-from vdsrlib.protocol import PAPER
+from vdsrlib.protocol import get_protocol
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 CHAPTERS = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
@@ -167,10 +167,32 @@ def test_the_numbers_in_the_readme_are_the_measured_ones():
         assert f"| {name} | {' | '.join(f'{value:.2f}' for value in values)} |" in readme
 
 
+def committed(name):
+    return json.loads((NOTEBOOKS / "results" / name).read_text(encoding="utf-8"))
+
+
 def test_the_measured_results_are_of_the_shipped_weights():
     for name in ("03_train.json", "04_evaluate.json", "06_img_017.json", "06_img_019.json"):
-        record = json.loads((NOTEBOOKS / "results" / name).read_text(encoding="utf-8"))
-        assert record["weights"]["sha256"] == sha256(DEFAULT)
+        assert committed(name)["weights"]["sha256"] == sha256(DEFAULT)
+    for name in ("03_train_rgb.json", "04_evaluate_seed.json"):
+        assert committed(name)["weights"]["sha256"] == sha256(WEIGHTS / "vdsr-rgb.safetensors")
+    scored = committed("04_evaluate.json")["parameters"]["SHA-256"]
+    for name, made in committed("03_combinations.json").items():
+        assert made["weights"]["sha256"] == scored[name] == sha256(WEIGHTS / f"{name}.safetensors")
+
+
+def test_table_2_is_complete_and_of_one_recipe():
+    combinations = ["2", "3", "4", "2_3", "2_4", "3_4", "2_3_4"]
+    made = committed("03_combinations.json")
+    assert set(made) == {f"{rules}-{scales}" for rules in ("paper", "seed") for scales in combinations}
+    table = committed("04_evaluate.json")["results"]["table 2"]
+    for rules in ("paper", "seed"):
+        for scale in ("2", "3", "4"):
+            assert set(table[rules][scale]) == {"interpolation", *combinations}
+    shared = [
+        {k: v for k, v in run["recipe"].items() if k not in ("protocol", "scales")} for run in made.values()
+    ]
+    assert all(recipe == shared[0] for recipe in shared)
 
 
 def test_the_shipped_weights_are_above_interpolation_everywhere():
@@ -188,18 +210,30 @@ def test_the_shipped_weights_are_above_interpolation_everywhere():
             assert found["model"]["psnr"] > found["interpolation"]["psnr"], (name, scale)
 
 
-def test_measured_cells_are_reproduced(data):
+@pytest.mark.parametrize(
+    ("record", "weights"),
+    [("04_evaluate.json", DEFAULT), ("04_evaluate_seed.json", WEIGHTS / "vdsr-rgb.safetensors")],
+)
+def test_measured_cells_are_reproduced(data, record, weights):
     """Set5 at x2 whole, and one image of each other set at x3."""
-    measured = json.loads((NOTEBOOKS / "results" / "04_evaluate.json").read_text(encoding="utf-8"))[
-        "results"
-    ]["scores"]
-    model = load().model
-    for name, scale in (("Set5", "2"), ("Set14", "3"), ("B100", "3")):
+    measured = committed(record)["results"]["scores"]
+    network = load(weights)
+    for name, scale in (("Set5", "2"), ("Set14", "3"), ("B100", "3"), ("Urban100", "3")):
         paths = list_images(data / name)[: None if name == "Set5" else 1]
-        found = evaluate(model, PAPER, paths, float(scale))["images"]
+        found = evaluate(network.model, get_protocol(network.protocol), paths, float(scale))["images"]
         kept = measured[name][scale]["ours"]["images"][: len(found)]
         for row, cell in zip(found, kept, strict=True):
             assert row["name"] == cell["name"]
             for method in ("interpolation", "model"):
                 assert row[method]["psnr"] == pytest.approx(cell[method]["psnr"], abs=0.01)
                 assert row[method]["ssim"] == pytest.approx(cell[method]["ssim"], abs=0.0005)
+
+
+@pytest.mark.parametrize(("name", "scale"), [("paper-2", 3), ("seed-2_3_4", 4)])
+def test_measured_cells_of_table_2_are_reproduced(data, name, scale):
+    network = load(WEIGHTS / f"{name}.safetensors")
+    found = evaluate(network.model, get_protocol(network.protocol), list_images(data / "Set5"), scale)["mean"]
+    rules, trained = name.split("-")
+    kept = committed("04_evaluate.json")["results"]["table 2"][rules][str(scale)]
+    assert found["model"]["psnr"] == pytest.approx(kept[trained], abs=0.01)
+    assert found["interpolation"]["psnr"] == pytest.approx(kept["interpolation"], abs=0.01)

@@ -2,7 +2,8 @@
 
 The plain way is what most re-implementations do: patches stored beforehand, a shuffling DataLoader, an
 eager float32 network in PyTorch's default layout, Adam. Ours is ``vdsrlib.training`` with the recipe
-``best``. Same network, same batch of 41 x 41 patches. Run:  python tests/benchmarks/training.py --out result.json
+``best``. Same network, same batch of patches of 41 x 41. Run:
+python tests/benchmarks/training.py --out result.json
 """
 
 import argparse
