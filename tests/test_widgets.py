@@ -3,6 +3,7 @@
 import gc
 import io
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -195,6 +196,23 @@ class TestImagePicker:
         picker.bundled.label = "coffee"
         gc.collect()
         assert old() is None
+
+
+def test_a_table_is_sorted_by_the_chosen_column():
+    rows = [["baby", 10.0, 2.0], ["bird", 9.0, 3.0], ["woman", 30.5, 1.0]]
+    table = widgets.SortedTable(rows, ["image", "PSNR", "gain"], "gain")
+
+    def order():
+        return re.findall("baby|bird|woman", table.table.value)
+
+    assert order() == ["bird", "baby", "woman"]
+    table.by.value = "PSNR"
+    assert order() == ["woman", "baby", "bird"]  # as numbers, not as texts
+    table.order.value = "rising"
+    assert order() == ["bird", "baby", "woman"]
+    table.by.value = "image"
+    assert order() == ["baby", "bird", "woman"]
+    assert "30.50" in table.table.value
 
 
 def test_progress_moves_in_percents(capsys):

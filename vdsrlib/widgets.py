@@ -14,6 +14,7 @@ from typing import Any
 import ipywidgets
 import numpy as np
 from IPython.display import display
+from tabulate import tabulate
 
 from vdsrlib import figures
 from vdsrlib.features import Survey
@@ -194,6 +195,35 @@ class ImagePicker(ipywidgets.VBox):
         if change["new"]:
             file = change["new"][0]
             self.pick(lambda: read_upload(file["name"], bytes(file["content"])))
+
+    def __repr__(self) -> str:
+        return STATIC
+
+
+class SortedTable(ipywidgets.VBox):
+    """A table, sorted by the column that is chosen.
+
+    Args:
+        rows: texts and numbers; numbers are shown with two decimals.
+        heads: a name a column.
+        by: the column to sort by at first.
+    """
+
+    def __init__(self, rows: Sequence[Sequence[Any]], heads: Sequence[str], by: str) -> None:
+        self.rows, self.heads = rows, list(heads)
+        self.by = ipywidgets.Dropdown(options=self.heads, value=by, description="sort by")
+        self.order = ipywidgets.ToggleButtons(options=["falling", "rising"], description="order")
+        self.table = ipywidgets.HTML()
+        for control in (self.by, self.order):
+            control.observe(self.redraw, "value")
+        self.redraw()
+        super().__init__([_row([self.by, self.order]), self.table])
+
+    def redraw(self, _: object = None) -> None:
+        """Sort and show."""
+        column = self.heads.index(self.by.value)
+        rows = sorted(self.rows, key=lambda row: row[column], reverse=self.order.value == "falling")
+        self.table.value = tabulate(rows, self.heads, tablefmt="html", floatfmt=".2f")
 
     def __repr__(self) -> str:
         return STATIC
