@@ -46,7 +46,7 @@ lab: .venv/installed
 TRAIN = $(BIN)/python -m vdsrlib train --recipe best --validate-every 0
 weights: .venv/installed
 	$(TRAIN) --ckpt-path runs/weights/vdsr --logs-path runs/weights/logs/vdsr $(OPTIONS)
-	$(TRAIN) --protocol seed --scales 2_3_4 \
+	$(TRAIN) --protocol seed \
 	    --ckpt-path runs/weights/vdsr-rgb --logs-path runs/weights/logs/vdsr-rgb $(OPTIONS)
 	set -e; for protocol in paper seed; do for scales in 2 3 4 2_3 2_4 3_4 2_3_4; do \
 	    name=$$protocol-$$scales; \

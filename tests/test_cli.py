@@ -211,7 +211,8 @@ WRONG = {
     "empty folder": ("evaluate --images empty --scale 2", "no image in empty"),
     "no folder": ("evaluate --images none --scale 2", "no folder none"),
     "file as folder": ("evaluate --images photo.png --scale 2", "no folder photo.png"),
-    "bad image in folder": ("evaluate --images bad --scale 2", "b.png cannot be read as an image"),
+    "nothing but a bad image": ("evaluate --images broken --scale 2", "c.png cannot be read as an image"),
+    "two images of one name": ("evaluate --images twice --scale 2", "a.bmp and twice/a.png have one name"),
     "unknown protocol": ("evaluate --images set --scale 2 --protocol matlab", "matlab"),
     "protocol that does not fit": ("evaluate --images set --scale 2 --protocol seed", "choose weights or a"),
     "unknown recipe": ("train --recipe beast", "Unknown recipe 'beast'"),
@@ -234,13 +235,16 @@ def workplace(tmp_path, photo, tiny, monkeypatch):
     save_image(tmp_path / "photo.png", photo)
     save_image(tmp_path / "set" / "a.png", photo)
     save_image(tmp_path / "bad" / "a.png", photo)
+    save_image(tmp_path / "twice" / "a.png", photo)
+    save_image(tmp_path / "twice" / "a.bmp", photo)
     save_image(tmp_path / "small.png", photo[:15])
+    (tmp_path / "broken").mkdir()
     (tmp_path / "empty").mkdir()
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "notes.txt").write_text("No image.")
     (tmp_path / "page.safetensors").write_text("<!DOCTYPE html><title>404</title>")
     (tmp_path / "cut.safetensors").write_bytes(tiny.read_bytes()[:400])
-    for name in ("cut.png", "bad/b.png"):
+    for name in ("cut.png", "bad/b.png", "broken/c.png"):
         (tmp_path / name).write_bytes((tmp_path / "photo.png").read_bytes()[:3000])
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -269,6 +273,22 @@ def test_wrong_input_is_one_sentence(workplace, call_cli, tiny, command, part):
     before = snapshot(workplace)
     check_refused(*call_cli(*words), part)
     assert snapshot(workplace) == before
+
+
+def test_one_bad_image_does_not_lose_the_scores_of_the_others(workplace, call_cli, tiny, photo):
+    save_image(workplace / "bad" / "small.png", photo[:14])
+    (workplace / "bad" / "text.png").write_text("No image.")
+    status, out, error = call_cli("evaluate", "--images", "bad", "--scale", 2, "--weights", tiny, "--json")
+    _, good, _ = call_cli("evaluate", "--images", "set", "--scale", 2, "--weights", tiny, "--json")
+    assert status == 1
+    lines = error.splitlines()
+    assert [name for line in lines for name in ("b.png", "small.png", "text.png") if name in line] == [
+        "b.png",
+        "small.png",
+        "text.png",
+    ]
+    assert json.loads(out)["mean"] == json.loads(good)["mean"]
+    assert json.loads(out)["failed"] == [line.removeprefix("vdsrlib: ") for line in lines]
 
 
 @pytest.mark.parametrize("name", ["no command", "HTML as weights"])

@@ -13,7 +13,7 @@ from vdsrlib.distributed import join
 from vdsrlib.doctor import doctor
 from vdsrlib.engine import ENGINES, prepare
 from vdsrlib.environment import choose_device, device_name, versions
-from vdsrlib.evaluation import ScoreCache, check_fit, evaluate, predict, self_ensemble
+from vdsrlib.evaluation import ScoreCache, evaluate, predict, self_ensemble
 from vdsrlib.export import export
 from vdsrlib.features import activations, mosaic, survey
 from vdsrlib.files import InputError, to_json
@@ -172,7 +172,6 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     with join(choose_device(arguments.device)) as world:
         loaded = checkpoint.load(arguments.weights, world.device)
         protocol = get_protocol(arguments.protocol or loaded.protocol)
-        check_fit(loaded.model, protocol)
         mine = len(paths[world.rank :: world.size])
         with tqdm(total=mine, disable=not (world.leads and sys.stderr.isatty())) as bar:
             result = evaluate(
@@ -183,10 +182,14 @@ def _evaluate(arguments: argparse.Namespace) -> int:
                 predict=self_ensemble if arguments.ensemble else predict,
                 cache=ScoreCache(Path(arguments.cache), loaded.hash) if arguments.cache else None,
                 world=world,
+                skip_broken=True,
                 progress=lambda _: bar.update(),
             )
     if not world.leads:
         return 0
+    for failure in result["failed"]:
+        print(f"vdsrlib: {failure}", file=sys.stderr)
+    status = 1 if result["failed"] else 0
     if arguments.json:
         record = {
             "data": arguments.images,
@@ -199,15 +202,15 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             **result,
         }
         print(to_json(record))
-        return 0
+        return status
     print(f"{protocol.name} protocol, x{arguments.scale:g}, {loaded.summary()}")
     methods = ("interpolation", "model")
     rows = [
         [row["name"], *(f"{row[m]['psnr']:.2f} / {row[m]['ssim']:.4f}" for m in methods)]
-        for row in [*result["images"], {"name": "mean", **result["mean"]}]
+        for row in [*result["images"], {"name": f"mean of {len(result['images'])}", **result["mean"]}]
     ]
     print(tabulate(rows, ["PSNR (dB) / SSIM", *methods], disable_numparse=True))
-    return 0
+    return status
 
 
 def _resolve(arguments: argparse.Namespace) -> int:

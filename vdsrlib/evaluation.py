@@ -119,6 +119,7 @@ def evaluate(
     predict: Predict = predict,
     cache: ScoreCache | None = None,
     world: World | None = None,
+    skip_broken: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """PSNR and SSIM of interpolation and of the network on a set of images.
@@ -131,33 +132,58 @@ def evaluate(
         predict: how the network is applied: ``predict``, ``self_ensemble`` or ``predict_luma``.
         cache: where scores are kept and found again.
         world: the processes that share the images among them; each gets the whole result.
+        skip_broken: leave out images that cannot be scored, rather than raise.
         progress: is given the name of each image when it is done.
 
     Returns:
-        {"images": [{"name", "interpolation": {"psnr", "ssim"}, "model": {...}}], "mean": {...}}.
+        {"images": [{"name", "interpolation": {"psnr", "ssim"}, "model": {...}}], "mean": {...},
+        "failed": [a sentence for each image that was left out]}.
 
     Raises:
-        InputError: an image cannot be read or is too small, or the network does not fit.
+        InputError: an image cannot be read or is too small, two have one name, or the network does not fit.
     """
+    if model is not None and predict is not predict_luma:
+        check_fit(model, protocol)
+    check_names(paths)
     mine = slice(world.rank, None, world.size) if world else slice(None)
     rows: dict[int, dict[str, Any]] = {}
+    failed: list[str] = []
     for index, path in list(enumerate(paths))[mine]:
         try:
             scores = _score(model, protocol, path, scale, predict, cache)
         except InputError as error:
-            raise InputError(str(error) if path.name in str(error) else f"{path}: {error}") from error
+            sentence = str(error) if path.name in str(error) else f"{path}: {error}"
+            if not skip_broken:
+                raise InputError(sentence) from error
+            failed.append(sentence)
+            continue
         rows[index] = {"name": path.stem, **{k: v._asdict() for k, v in scores.items()}}
         if progress:
             progress(path.stem)
-    for part in world.gather(rows) if world else ():
-        rows |= part
+    if world:
+        parts = world.gather((rows, failed))
+        rows = {index: row for found, _ in parts for index, row in found.items()}
+        failed = [sentence for _, sentences in parts for sentence in sentences]
+    if not rows:
+        raise InputError(" ".join(failed))
     images = [rows[index] for index in sorted(rows)]
     mean = {
         method: {metric: float(np.mean([row[method][metric] for row in images])) for metric in Score._fields}
         for method in images[0]
         if method != "name"
     }
-    return {"images": images, "mean": mean}
+    return {"images": images, "mean": mean, "failed": failed}
+
+
+def check_names(paths: Sequence[Path]) -> None:
+    """Raise InputError where two images have one name, as ``a.png`` and ``a.bmp``: which is which?"""
+    known: dict[str, Path] = {}
+    for path in paths:
+        if path.stem in known:
+            raise InputError(
+                f"{known[path.stem]} and {path} have one name; take one of them away, or rename it."
+            )
+        known[path.stem] = path
 
 
 def _score(
