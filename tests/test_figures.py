@@ -87,6 +87,9 @@ DRAWINGS = {
         ),
     ],
     "training_curves": [lambda x: figures.training_curves(x.history, x.validation)],
+    "loss_curves": [
+        lambda x: figures.loss_curves({f"{group}-{i}": x.history * 9 for group in "ab" for i in range(7)})
+    ],
     "histograms": [
         lambda x: figures.histograms({"residual": x.photo[..., 0] / 255 - x.ilr}, "HR - ILR"),
         lambda x: figures.histograms({f"x{i}": x.grey / 255 - i / 10 for i in range(8)}, "difference"),
@@ -129,6 +132,13 @@ def test_every_figure_is_tested():
         if not name.startswith("_") and inspect.signature(function).return_annotation is Figure
     }
     assert returns == set(DRAWINGS)
+
+
+def test_loss_curves_are_means_side_by_side():
+    rows = [{"step": step, "loss": float(step % 2)} for step in range(1, 9)]
+    axes = figures.loss_curves({"one-2": rows, "one-3": rows, "two-2": rows}, points=2).axes
+    assert [(axis.get_title(), len(axis.lines)) for axis in axes] == [("one", 2), ("two", 1)]
+    assert axes[0].lines[0].get_xydata().tolist() == [[step, 0.5] for step in range(2, 9)]
 
 
 def test_drawing_leaves_nothing_in_pyplot(real):

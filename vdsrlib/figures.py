@@ -307,8 +307,8 @@ def loss_curves(histories: Mapping[str, Sequence[Mapping[str, float]]], points: 
             style, colour = ("-", "--", ":", "-.")[i // len(COLOURS)], COLOURS[i % len(COLOURS)]
             label = name.partition("-")[2]
             axis.plot(steps[points - 1 :], mean, style, color=colour, linewidth=1.3, label=label)
-        axis.set(xlabel="step", ylabel="loss (log scale)", yscale="log", title=group)
-        axis.grid(alpha=0.3, which="both")
+        axis.set(xlabel="step", ylabel=f"loss (mean of {points} rows)", title=group)
+        axis.grid(alpha=0.3)
     axes[0, -1].legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1), title="scales")
     return figure
 
