@@ -1,5 +1,8 @@
 """Whatever computes the network, the result is PyTorch's."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -96,6 +99,32 @@ def test_a_runtime_that_breaks_is_not_used(make_model, monkeypatch):
         engine.prepare(make_model())
     with pytest.raises(InputError, match=r"ncnn fails \(illegal instruction set\); write torch"):
         engine.prepare(make_model(), "ncnn")
+
+
+SIGNAL = """
+import signal
+from vdsrlib.engine import prepare
+from vdsrlib.model import VDSR
+
+models = [VDSR(2, 2), VDSR(2, 2)]
+for model in models:
+    prepare(model, "openvino")
+while models:
+    del model
+    model = models.pop(0)  # the first one goes first
+del model
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_ctrl_c_after_openvino():
+    """Its cores, freed in the order that they were made in, leave a signal no stack."""
+    pytest.importorskip("openvino")
+    run = subprocess.run([sys.executable, "-c", SIGNAL], capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (0, "interrupted\n"), run.stderr
 
 
 def test_refusals(make_model, monkeypatch):

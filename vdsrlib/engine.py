@@ -6,11 +6,13 @@ fastest on a machine, tests/benchmarks/inference.py measures.
 """
 
 import copy
+import functools
 import hashlib
 import importlib.util
 import os
 import warnings
 from collections.abc import Callable
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -164,12 +166,22 @@ def _onnxruntime(model: VDSR) -> Network:
 
 def _openvino(model: VDSR) -> Network:
     """Intel's OpenVINO, told to compute in float32, since it would choose bfloat16 where that is faster."""
-    import openvino
-
-    core = openvino.Core()
+    core = _openvino_core()
     threads = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
     compiled = core.compile_model(core.read_model(to_onnx(model)), "CPU", threads)
     return lambda ilr: torch.from_numpy(compiled(ilr.contiguous().numpy())[0])
+
+
+@functools.cache
+def _openvino_core() -> Any:
+    """One for the process, never freed.
+
+    A core puts a stack for signals in place, and the one from before back when it is freed. Of two cores, the
+    first one freed first, that is a stack which is gone: the next Ctrl-C would crash the process.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 ENGINES: dict[str, Callable[[VDSR], Network]] = {
