@@ -41,8 +41,9 @@ def main(chapters: list[str]) -> int:
             f'<li><a href="{name}.html">{html.escape(name.replace("_", " "))}</a> ({seconds:.0f} s)</li>'
         )
     executed = sorted(str(path) for path in RUN.glob("*.ipynb"))
-    export = [binaries / "jupyter", "nbconvert", "--to", "html", "--log-level", "ERROR", *executed]
-    subprocess.run(export, check=True)
+    export = [binaries / "jupyter", "nbconvert", "--to", "html", "--template", "html", "--log-level", "ERROR"]
+    export.append(f"--TemplateExporter.extra_template_basedirs={NOTEBOOKS.resolve()}")
+    subprocess.run([*export, *executed], check=True)
     index = RUN / "index.html"
     page = f"<!doctype html><meta charset=utf-8><title>VDSR</title><h1>VDSR</h1><ol>{''.join(rows)}</ol>"
     index.write_text(page, encoding="utf-8")

@@ -3,9 +3,12 @@
 import base64
 import inspect
 import io
+import re
 import types
+from pathlib import Path
 
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -18,6 +21,8 @@ from vdsrlib.images import to_uint8
 from vdsrlib.protocol import PAPER
 from vdsrlib.resize import bicubic_matrix, imresize
 from vdsrlib.resolve import degrade_and_resolve, super_resolve
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -239,3 +244,28 @@ class TestPictures:
         assert f"ILR, PSNR {found.interpolation.psnr:.2f} dB; SR, {found.model.psnr:.2f} dB" in view.caption
         with pytest.raises(InputError, match="no ground truth"):
             figures.scale_view(super_resolve(real.model, real.photo, 2, PAPER), 2.0)
+
+
+def test_alternative_texts_in_notebooks_and_pages():
+    """As IPython shows figures and pictures, and as ``make tutorial`` makes pages of them."""
+    nbconvert = pytest.importorskip("nbconvert")
+    from IPython.core.formatters import DisplayFormatter
+    from IPython.core.pylabtools import select_figure_formats
+
+    curves = {"a": (range(3), [1, 2, 3]), "b": (range(3), [3, 1, 2])}
+    image = np.zeros((9, 9), np.uint8)
+    shown = {
+        "Chart. Two curves: dB over step: a, b.": figures.line_plot(curves, "step", "dB", title="Two curves"),
+        "Images. HR; LR.": figures.image_row({"HR": image, "LR": image}, (2, 2, 4, 4)),
+        'A "black" square.': figures.Picture(image, 'A "black" square.'),
+    }
+    formatter, cell = DisplayFormatter(), nbformat.v4.new_code_cell()
+    select_figure_formats(types.SimpleNamespace(display_formatter=formatter), ["png"])
+    for text, picture in shown.items():
+        data, metadata = formatter.format(picture)
+        assert data["text/plain"] == text
+        cell.outputs.append(nbformat.v4.new_output("display_data", data, metadata=metadata))
+    template = {"template_name": "html", "extra_template_basedirs": [str(NOTEBOOKS)]}
+    page, _ = nbconvert.HTMLExporter(**template).from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
+    found = re.findall(r"<img alt=(\"[^\"]*\"|'[^']*')", page)
+    assert [text[1:-1] for text in found] == list(shown)
