@@ -9,20 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vdsrlib.enlarger import enlarger
+from vdsrlib.enlarger import Enlarger
 from vdsrlib.images import embedded
 from vdsrlib.picture import read_picture
 from vdsrlib.protocol import PAPER, SEED
 
 
 @pytest.fixture
-def parts(make_model, photo_file):
-    def make(protocol=PAPER):
-        box = enlarger(make_model(protocol.channels), protocol, [photo_file], 2)
-        controls, message, picture = box.children
-        return (*controls.children, message, picture)
-
-    return make
+def make(make_model, photo_file):
+    return lambda protocol=PAPER: Enlarger(make_model(protocol.channels), protocol, [photo_file], 2)
 
 
 def uploaded(name: str, content: bytes):
@@ -38,32 +33,37 @@ def uploaded(name: str, content: bytes):
 
 
 @pytest.mark.parametrize("protocol", [PAPER, SEED], ids=["paper", "seed"])
-def test_chosen_image_is_compared_and_offered(parts, tmp_path, protocol):
-    _, _, factor, button, message, picture = parts(protocol)
-    assert picture.value == b""
-    factor.value = 1.5
-    button.click()
-    assert "180 x 144 pixels" in message.value
-    assert 'download="photo_x1.5.png"' in message.value
-    (data,) = re.findall(r"base64,([^\"]+)", message.value)
+def test_chosen_image_is_compared_and_offered(make, tmp_path, protocol):
+    widget = make(protocol)
+    assert widget.picture.value == b""
+    widget.scale.value = 1.5
+    widget.button.click()
+    assert "180 x 144 pixels" in widget.message.value
+    assert 'download="photo_x1.5.png"' in widget.message.value
+    (data,) = re.findall(r"base64,([^\"]+)", widget.message.value)
     (tmp_path / "sr.png").write_bytes(base64.b64decode(data))
     assert read_picture(tmp_path / "sr.png").pixels.shape == (144, 180, 3)
-    assert np.asarray(Image.open(io.BytesIO(picture.value))).std() > 10
-    assert not button.disabled
+    assert np.asarray(Image.open(io.BytesIO(widget.picture.value))).std() > 10
+    assert not widget.button.disabled
 
 
-def test_uploaded_image_wins(parts):
-    upload, _, _, button, message, _ = parts()
-    upload.value = uploaded("../<b>camera.png", embedded(["coins.png"])[0].read_bytes())
-    button.click()
-    assert "768 x 606 pixels" in message.value
-    assert "<b>" not in message.value
+def test_what_was_chosen_last_is_enlarged(make_model, photo_file):
+    widget = Enlarger(make_model(), PAPER, [*embedded(["coffee.png"]), photo_file], 2)
+    widget.upload.value = uploaded("../<b>camera.png", embedded(["coins.png"])[0].read_bytes())
+    widget.button.click()
+    assert "768 x 606 pixels" in widget.message.value
+    assert "<b>" not in widget.message.value
+    widget.chosen.label = "photo.png"
+    widget.button.click()
+    assert "240 x 192 pixels" in widget.message.value
 
 
-def test_bad_upload_is_one_sentence(parts):
-    upload, _, _, button, message, picture = parts()
-    upload.value = uploaded("page.png", b"<html>")
-    button.click()
-    assert "cannot be read as an image" in message.value
-    assert picture.value == b""
-    assert not button.disabled
+def test_bad_upload_is_one_sentence(make):
+    widget = make()
+    widget.upload.value = uploaded("page.png", b"<html>")
+    widget.button.click()
+    assert widget.message.value.startswith('<b role="alert">This image cannot be enlarged: ')
+    assert "page.png cannot be read as an image" in widget.message.value
+    assert "/" not in widget.message.value.replace("</b>", "")
+    assert widget.picture.value == b""
+    assert not widget.button.disabled

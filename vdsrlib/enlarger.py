@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +12,6 @@ import ipywidgets
 import numpy as np
 
 from vdsrlib import figures
-from vdsrlib.files import InputError
 from vdsrlib.images import to_float
 from vdsrlib.model import VDSR
 from vdsrlib.parameters import LARGEST_SCALE, parse_scale
@@ -19,6 +19,7 @@ from vdsrlib.picture import Picture, read_picture
 from vdsrlib.protocol import Protocol
 from vdsrlib.resize import imresize
 from vdsrlib.resolve import Work, enlarge_file
+from vdsrlib.widgets import STATIC, sentence, shown_as_it_is
 
 LARGEST = 30_000_000  # pixels of a result; the page has to hold it
 
@@ -33,7 +34,7 @@ def comparison(picture: Picture, result: Picture) -> bytes:
     return buffer.getvalue()
 
 
-def enlarger(model: VDSR, protocol: Protocol, examples: Sequence[Path], scale: float) -> ipywidgets.VBox:
+class Enlarger(ipywidgets.VBox):
     """Controls over ``resolve.enlarge_file``; nothing is computed before the button is pressed.
 
     Args:
@@ -42,38 +43,56 @@ def enlarger(model: VDSR, protocol: Protocol, examples: Sequence[Path], scale: f
         examples: images to choose from, beside one's own.
         scale: to begin with.
     """
-    upload = ipywidgets.FileUpload(accept="image/*", description="your image")
-    chosen = ipywidgets.Dropdown(options=[(path.name, path) for path in examples], description="or")
-    factor = ipywidgets.BoundedFloatText(scale, min=1.1, max=LARGEST_SCALE, step=0.1, description="scale")
-    button = ipywidgets.Button(description="Enlarge", button_style="primary")
-    picture, message = ipywidgets.Image(format="png"), ipywidgets.HTML()
 
-    def run(_: object = None) -> None:
-        message.value, button.disabled = "Computing …", True
-        try:
-            with TemporaryDirectory() as folder:
-                source = chosen.value
-                if upload.value:
-                    source = Path(folder) / Path(upload.value[-1]["name"]).name
-                    source.write_bytes(upload.value[-1]["content"])
-                target = Path(folder) / "result" / f"{source.stem}_x{factor.value:g}.png"
-                work = Work(max_pixels=LARGEST)
-                result = enlarge_file(model, source, target, parse_scale(factor.value), protocol, work)
-                picture.value = comparison(read_picture(source), result)
-                data = base64.b64encode(target.read_bytes()).decode()
-            height, width = result.pixels.shape[:2]
-            name = html.escape(target.name, quote=True)
-            message.value = (
-                f'{width} x {height} pixels: <a download="{name}" href="data:image/png;base64,{data}">'
-                f"download {name}</a> {html.escape('; '.join(result.notes))}"
-            )
-        except InputError as error:
-            message.value = html.escape(str(error))
-        except Exception as error:  # a callback's traceback would vanish in the server's log
-            message.value = f"This image cannot be enlarged: {html.escape(str(error))}"
-        finally:
-            button.disabled = False
+    def __init__(self, model: VDSR, protocol: Protocol, examples: Sequence[Path], scale: float) -> None:
+        self.model, self.protocol = model, protocol
+        self.upload = ipywidgets.FileUpload(
+            accept="image/*", description="your image", tooltip="An image file below 10 MB"
+        )
+        self.chosen = ipywidgets.Dropdown(options=[(path.name, path) for path in examples], description="or")
+        self.scale = ipywidgets.BoundedFloatText(
+            scale, min=1.1, max=LARGEST_SCALE, step=0.1, description="scale (×)"
+        )
+        self.button = ipywidgets.Button(description="Enlarge", button_style="primary")
+        self.message, self.picture = ipywidgets.HTML(), shown_as_it_is()
+        self.chosen.observe(self._forget, "value")
+        self.button.on_click(self.run)
+        controls = ipywidgets.HBox(
+            [self.upload, self.chosen, self.scale, self.button], layout={"flex_flow": "row wrap"}
+        )
+        super().__init__([controls, self.message, self.picture])
 
-    button.on_click(run)
-    controls = ipywidgets.HBox([upload, chosen, factor, button])
-    return ipywidgets.VBox([controls, message, picture])
+    def _forget(self, _: object) -> None:
+        """What was chosen last counts."""
+        self.upload.value = ()
+
+    def run(self, _: object = None) -> None:
+        """Enlarge, compare, and offer the result; an error becomes a sentence, and what was there stays."""
+        self.message.value, self.button.disabled = "Computing …", True
+        with TemporaryDirectory() as folder:
+            try:
+                self.message.value = self._enlarged(Path(folder))
+            except Exception as error:  # a callback's traceback would vanish in the server's log
+                what = sentence("This image cannot be enlarged", error)
+                self.message.value = what.replace(f"{folder}{os.sep}", "")
+            finally:
+                self.button.disabled = False
+
+    def _enlarged(self, folder: Path) -> str:
+        """Show the comparison; the link to the result."""
+        source = self.chosen.value
+        if self.upload.value:
+            source = folder / Path(self.upload.value[-1]["name"]).name
+            source.write_bytes(self.upload.value[-1]["content"])
+        target = folder / "result" / f"{source.stem}_x{self.scale.value:g}.png"
+        scale, work = parse_scale(self.scale.value), Work(max_pixels=LARGEST)
+        result = enlarge_file(self.model, source, target, scale, self.protocol, work)
+        self.picture.value = comparison(read_picture(source), result)
+        data = base64.b64encode(target.read_bytes()).decode()
+        height, width = result.pixels.shape[:2]
+        name = html.escape(target.name, quote=True)
+        link = f'<a download="{name}" href="data:image/png;base64,{data}">download {name}</a>'
+        return f"{width} x {height} pixels: {link} {html.escape('; '.join(result.notes))}"
+
+    def __repr__(self) -> str:
+        return STATIC

@@ -39,9 +39,7 @@ class Panel(ipywidgets.VBox):
         self.draw = draw
         self.caption = ipywidgets.HTML()
         self.message = ipywidgets.HTML()
-        self.picture = ipywidgets.Image(
-            format="png", layout={"max_width": "100%", "align_self": "flex-start"}
-        )
+        self.picture = shown_as_it_is()
         self.show()
         for row in controls:
             for control in row:
@@ -60,17 +58,23 @@ class Panel(ipywidgets.VBox):
         try:
             self.show()
         except Exception as error:
-            self.message.value = _sentence("This cannot be shown", error)
+            self.message.value = sentence("This cannot be shown", error)
 
     def __repr__(self) -> str:
         return STATIC
+
+
+def shown_as_it_is() -> ipywidgets.Image:
+    """A place for a PNG, which would be stretched to the page's width otherwise."""
+    return ipywidgets.Image(format="png", layout={"max_width": "100%", "align_self": "flex-start"})
 
 
 def _row(controls: Sequence[ipywidgets.Widget]) -> ipywidgets.HBox:
     return ipywidgets.HBox(controls, layout={"flex_flow": "row wrap"})
 
 
-def _sentence(what: str, error: Exception) -> str:
+def sentence(what: str, error: Exception) -> str:
+    """An error as HTML, read out by a screen reader."""
     return f'<b role="alert">{what}: {html.escape(" ".join(str(error).split()) or repr(error))}</b>'
 
 
@@ -171,7 +175,7 @@ class ImagePicker(ipywidgets.VBox):
             self.place.children = [new]
             self.message.value = ""
         except Exception as error:
-            self.message.value = _sentence("This image cannot be shown", error)
+            self.message.value = sentence("This image cannot be shown", error)
         finally:
             self.bar.layout.visibility = "hidden"
 
@@ -180,7 +184,7 @@ class ImagePicker(ipywidgets.VBox):
         try:
             paths = list_images(Path(change["new"]).expanduser())
         except InputError as error:
-            self.message.value = _sentence("No folder is chosen", error)
+            self.message.value = sentence("No folder is chosen", error)
             return
         self.file.disabled = False
         self.file.options = [(path.name, path) for path in paths]
