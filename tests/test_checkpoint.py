@@ -67,7 +67,7 @@ def test_round_trip(tmp_path, make_model, channels):
     loaded = checkpoint.load(path)
     assert same_weights(loaded.model, model)
     assert not loaded.model.training
-    sizes = {"depth": 4, "width": 5, "channels": channels}
+    sizes = {"depth": 4, "width": 5, "channels": channels, "residual": True}
     assert loaded.info == {**INFO, **sizes, "note": "Ä β", "validation": {"x2": 30.5}}
     assert loaded.protocol == "paper"
     assert (loaded.file, loaded.hash) == ("weights.safetensors", sha256(path))

@@ -3,12 +3,13 @@
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from tabulate import tabulate
 from tqdm import tqdm
 
-from vdsrlib import checkpoint, training
+from vdsrlib import checkpoint, studies, training
 from vdsrlib.distributed import join
 from vdsrlib.doctor import doctor
 from vdsrlib.engine import ENGINES, prepare
@@ -22,6 +23,7 @@ from vdsrlib.parameters import parse_scale, parse_scales
 from vdsrlib.picture import MAX_PIXELS, check_target
 from vdsrlib.protocol import PROTOCOLS, get_protocol
 from vdsrlib.recipe import RECIPES, get_recipe
+from vdsrlib.records import write_record
 from vdsrlib.resolve import (
     Work,
     check_free,
@@ -30,6 +32,7 @@ from vdsrlib.resolve import (
     pair_files,
     parse_size,
 )
+from vdsrlib.studies import STUDIES, get_study
 from vdsrlib.tiling import MEMORY
 
 
@@ -83,6 +86,21 @@ def _parser() -> argparse.ArgumentParser:
     knobs.add_argument("--precision", help="float32, bfloat16 or auto")
     knobs.add_argument("--seed", type=int)
     train.set_defaults(run=_train, knobs=[action.dest for action in knobs._group_actions])
+
+    study = command("study", "Rerun an experiment of the paper; torchrun shares its runs.", weights=False)
+    study.add_argument("name", help=", ".join(STUDIES))
+    study.add_argument("--size", default="micro", help="micro (two cores) or full (the paper's; a GPU)")
+    study.add_argument("--values", help="what it varies, such as 5,8,11 or none,element:1e-4")
+    study.add_argument("--seeds", type=int, default=3, help="how often to repeat every run")
+    study.add_argument("--data-path", help="folder that holds T91 and the benchmarks, or of images")
+    study.add_argument("--validation-set", default="Set5")
+    study.add_argument("--validations", type=int, metavar="N", help="measurements of PSNR in a run")
+    study.add_argument("--runs-path", default="runs/studies", help="runs that are there are not done again")
+    study.add_argument("--out", metavar="FILE", help="write the results as JSON")
+    knobs = study.add_argument_group("changes to what all its runs share")
+    for knob in ("steps", "depth", "width", "patch-size", "batch-size"):
+        knobs.add_argument(f"--{knob}", type=int)
+    study.set_defaults(run=_study, knobs=[action.dest for action in knobs._group_actions])
 
     new = command("evaluate", "PSNR and SSIM on a folder of HR images.")
     new.add_argument("--images", required=True, metavar="DIR")
@@ -165,6 +183,39 @@ def _train(arguments: argparse.Namespace) -> int:
     if _leads():
         print(f"Weights: {run.weights}")
     return 0
+
+
+def _study(arguments: argparse.Namespace) -> int:
+    study, name, size = get_study(arguments.name), arguments.name, arguments.size
+    changes = {knob: getattr(arguments, knob) for knob in arguments.knobs}
+    grid = studies.grid(name, size, arguments.seeds, arguments.values, **changes)
+    if _leads():
+        cost = f"{len(grid)} runs, {studies.petaflops(grid):.2g} PFLOP"
+        print(f"{study.source}: {study.claim}? {cost}", flush=True)
+    done = studies.conduct(
+        name,
+        size,
+        values=arguments.values,
+        seeds=arguments.seeds,
+        data_path=arguments.data_path,
+        validation_set=arguments.validation_set,
+        validations=arguments.validations,
+        root=arguments.runs_path,
+        device=arguments.device,
+        report=partial(print, flush=True),
+        **changes,
+    )
+    if _leads():
+        if done.results:
+            print(tabulate(*studies.table(done.results), disable_numparse=True))
+            print(f"{study.claim[0].upper()}{study.claim[1:]}: {study.judge(done.results)}")
+        if arguments.out:
+            asked = {k: v for k, v in vars(arguments).items() if k not in ("run", "knobs", "command", "out")}
+            where = choose_device(arguments.device)
+            write_record(arguments.out, done._asdict(), parameters=asked, device=where)
+        for failure in done.failures:
+            print(f"vdsrlib: {failure}", file=sys.stderr)
+    return 1 if done.failures else 0
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:

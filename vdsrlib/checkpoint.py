@@ -31,8 +31,9 @@ class Checkpoint:
 
     Attributes:
         model: the network, in evaluation mode.
-        info: what it is: depth, width, channels, protocol (a name), scales it was trained for, recipe,
-            data, and whatever else its training recorded.
+        info: what it is: depth, width, channels, residual (see ``VDSR``; True where it is not said),
+            protocol (a name), scales it was trained for, recipe, data, and whatever else its training
+            recorded.
         file: the file's name.
         hash: SHA-256 of the file.
     """
@@ -56,7 +57,8 @@ class Checkpoint:
         scales = ", ".join(f"{scale:g}" for scale in self.info["scales"])
         return (
             f"depth {self.model.depth}, width {self.model.width}, {self.model.channels} channel"
-            f"{'s' * (self.model.channels > 1)}, {self.protocol} protocol, scales {scales}, "
+            f"{'s' * (self.model.channels > 1)}, {'' if self.model.adds_ilr else 'not residual, '}"
+            f"{self.protocol} protocol, scales {scales}, "
             f"trained on {self.info['data']} (SHA-256 {self.hash[:12]})"
         )
 
@@ -71,10 +73,11 @@ def save(path: str | Path, model: VDSR, info: dict[str, Any]) -> None:
 
     Args:
         path: a name that ends in .safetensors.
-        model: its depth, width and channels are recorded.
+        model: its depth, width and channels are recorded, and whether it adds ILR.
         info: must hold protocol, scales, recipe and data; any JSON value may be added.
     """
-    info = {**info, "depth": model.depth, "width": model.width, "channels": model.channels}
+    network = {"depth": model.depth, "width": model.width, "channels": model.channels}
+    info = {**info, **network, "residual": model.adds_ilr}
     missing = [key for key in REQUIRED if key not in info]
     if missing:
         raise InputError(f"The metadata lacks {', '.join(missing)}.")
@@ -129,7 +132,10 @@ def _load_safetensors(path: Path) -> tuple[VDSR, dict[str, Any]]:
         info["scales"] = list(parse_scales(list(info["scales"])))
         if not 2 <= info["depth"] <= max(2, len(tensors)) or info["width"] * info["channels"] > 1e6:
             raise InputError(f"depth {info['depth']}, width {info['width']}")
-        model = VDSR(info["depth"], info["width"], info["channels"])
+        residual = info.get("residual", True)
+        if not isinstance(residual, bool):
+            raise InputError(f"residual {residual!r}")
+        model = VDSR(info["depth"], info["width"], info["channels"], residual=residual)
     except (TypeError, ValueError, InputError) as error:
         raise InputError(f"{path}: its metadata is damaged ({error}).") from error
     _fill(model, tensors, path)

@@ -118,7 +118,7 @@ def _ncnn(model: VDSR) -> Network:
     """Tencent's ncnn; its model format is a line a layer, and the weights one after the other."""
     import ncnn
 
-    depth = model.depth
+    depth, adds_ilr = model.depth, model.adds_ilr
     lines = ["7767517", f"{depth + 1} {depth + 1}", "Input ilr 0 1 map0"]
     weights = bytearray()
     for i, conv in enumerate(model.conv.values(), start=1):
@@ -146,10 +146,11 @@ def _ncnn(model: VDSR) -> Network:
         planes = ilr[0].contiguous().numpy()  # must live as long as the Mat, which is a view of it
         extractor = net.create_extractor()
         extractor.input("map0", ncnn.Mat(planes))
-        status, residual = extractor.extract(f"map{depth}")
+        status, output = extractor.extract(f"map{depth}")
         if status:
             raise MemoryError("ncnn cannot compute it; give it smaller tiles")
-        return ilr + torch.from_numpy(np.array(residual)[None])
+        result = torch.from_numpy(np.array(output)[None])
+        return ilr + result if adds_ilr else result
 
     return network
 

@@ -40,7 +40,8 @@ def to_onnx(model: VDSR, metadata: dict[str, Any] | None = None) -> bytes:
         if i in model.relu:
             nodes.append(helper.make_node("Relu", [now], [f"relu.{i}"], f"relu.{i}"))
             now = f"relu.{i}"
-    nodes.append(helper.make_node("Add", ["ilr", now], ["sr"], "sum"))
+    last = ("Add", ["ilr", now]) if model.adds_ilr else ("Identity", [now])
+    nodes.append(helper.make_node(*last, ["sr"], "sr"))
     shape: list[str | int | None] = ["batch", model.channels, "height", "width"]
     source, result = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("ilr", "sr"))
     graph = helper.make_graph(nodes, "VDSR", [source], [result], weights)

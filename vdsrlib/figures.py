@@ -221,24 +221,35 @@ def phase_plot(centres: Mapping[str, np.ndarray], length: int) -> Figure:
 
 
 def line_plot(
-    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    curves: Mapping[str, tuple[Sequence[float], ...]],
     xlabel: str,
     ylabel: str,
     *,
+    logx: bool = False,
     logy: bool = False,
     ylim: tuple[float, float] | None = None,
     marker: str = "o",
     title: str = "",
+    beside: bool = False,
 ) -> Figure:
-    """Curves by name, told apart by colour and dash; what lies beyond ``ylim`` is cut off."""
-    figure, axes = _figure(1, 1, 7.5, 3.4)
+    """Curves by name, told apart by colour and dash; what lies beyond ``ylim`` is cut off.
+
+    A curve is x and y, or x, y, and the least and greatest y, between which a band is drawn. With ``beside``
+    the names stand beside the axes, rather than where there is room within them.
+    """
+    figure, axes = _figure(1, 1, WIDTH if beside else 7.5, 3.4)
     axis = axes[0, 0]
-    for i, (name, (x, y)) in enumerate(curves.items()):
-        style = ("-", "--", ":", "-.")[i % 4]
-        axis.plot(x, y, style, marker=marker, markersize=3.5, color=COLOURS[i % len(COLOURS)], label=name)
+    for i, (name, (x, y, *band)) in enumerate(curves.items()):
+        style, colour = ("-", "--", ":", "-.")[i % 4], COLOURS[i % len(COLOURS)]
+        axis.plot(x, y, style, marker=marker, markersize=3.5, color=colour, label=name)
+        if band:
+            axis.fill_between(x, *band, color=colour, alpha=0.18, linewidth=0)
     axis.set(xlabel=xlabel, ylabel=ylabel)
+    if logx:
+        axis.set_xscale("log")
+        axis.minorticks_off()
     if len(x) <= 10:
-        axis.set_xticks(x)
+        axis.set_xticks(x, [f"{tick:g}" for tick in x])
     else:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_title(title, fontsize=10)
@@ -247,7 +258,9 @@ def line_plot(
     if ylim:
         axis.set_ylim(*ylim)
     axis.grid(alpha=0.3)
-    if len(curves) > 1:
+    if beside:
+        figure.legend(*axis.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=9)
+    elif len(curves) > 1:
         axis.legend(frameon=False, fontsize=9)
     return figure
 

@@ -21,9 +21,18 @@ class VDSR(nn.Module):
         channels: 1 for luma, 3 for RGB.
         last_gain: factor on the last layer's initial weights. 1 is the paper's He initialisation; 0.01
             starts near SR = ILR, which lets Adam begin at a high learning rate.
+        residual: False for the network that section 5.1 compares with: nothing is added to the last
+            layer's output, which is SR itself.
     """
 
-    def __init__(self, depth: int = 20, width: int = 64, channels: int = 1, last_gain: float = 1.0) -> None:
+    def __init__(
+        self,
+        depth: int = 20,
+        width: int = 64,
+        channels: int = 1,
+        last_gain: float = 1.0,
+        residual: bool = True,
+    ) -> None:
         super().__init__()
         for name, value, least in (
             ("depth", depth, 2),
@@ -33,6 +42,7 @@ class VDSR(nn.Module):
             if value < least:
                 raise InputError(f"The {name} is {value}; it must be at least {least}.")
         self.depth, self.width, self.channels = depth, width, channels
+        self.adds_ilr = bool(residual)
         maps = [channels] + [width] * (depth - 1) + [channels]
         convs = [nn.Conv2d(maps[i], maps[i + 1], 3, padding=1) for i in range(depth)]
         for conv in convs:
@@ -45,7 +55,7 @@ class VDSR(nn.Module):
         self.relu = nn.ModuleDict({str(i): nn.ReLU() for i in range(1, depth)})
 
     def residual(self, ilr: Tensor) -> Tensor:
-        """N x C x H x W in the protocol's range -> the predicted HR - ILR, same shape."""
+        """N x C x H x W in the protocol's range -> the last layer's output, the predicted HR - ILR."""
         x = ilr
         for i in range(1, self.depth):
             x = self.relu[str(i)](self.conv[str(i)](x))
@@ -53,7 +63,7 @@ class VDSR(nn.Module):
 
     def forward(self, ilr: Tensor) -> Tensor:
         """N x C x H x W -> SR of the same shape; the sum keeps ILR's type (float32 under autocast)."""
-        return ilr + self.residual(ilr)
+        return ilr + self.residual(ilr) if self.adds_ilr else self.residual(ilr)
 
 
 def receptive_field(depth: int) -> int:

@@ -19,7 +19,7 @@ class Recipe:
         name: which recipe this is, or began as.
         protocol: colour, degradation and range, by name.
         scales: mixed in every batch, evenly.
-        depth, width, last_gain: the network (see ``VDSR``).
+        depth, width, last_gain, residual: the network (see ``VDSR``).
         patch_size: side of the square training patches.
         overlap, degrade_patch, orientations, copies: how patches are cut (see ``TrainingSet``).
         batch_size: patches a step.
@@ -50,6 +50,7 @@ class Recipe:
     depth: int = 20
     width: int = 64
     last_gain: float = 1.0
+    residual: bool = True
     patch_size: int = 41
     overlap: bool = False
     degrade_patch: bool = False
@@ -80,6 +81,7 @@ class Recipe:
             "loss": ("sum", "mean", "absolute"),
             "precision": ("float32", "bfloat16", "auto"),
             "orientations": (1, 4, 8),
+            "residual": (True, False),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -124,6 +126,15 @@ class Recipe:
         if self.decay_steps == 0:
             return self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / self.steps))
         return self.learning_rate * self.decay_factor ** (step // self.decay_steps)
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations of the whole training: two a weight and pixel, forward and twice back.
+
+        The weights are counted as for one channel.
+        """
+        weights = 9 * (2 * self.width + (self.depth - 2) * self.width**2)
+        return 6.0 * weights * self.patch_size**2 * self.batch_size * self.steps
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""

@@ -32,6 +32,9 @@ from vdsrlib.optimizer import Optimizer
 from vdsrlib.protocol import get_protocol
 from vdsrlib.recipe import Recipe
 
+Images = tuple[str, Sequence[Path]]
+"""Name and paths of a set of images."""
+
 
 @dataclass
 class Run:
@@ -40,7 +43,7 @@ class Run:
     Attributes:
         weights: the safetensors file.
         history: {"step", "loss", "learning_rate"} every ``LOG_EVERY`` steps and at each saved state; the
-            loss is the mean since the last.
+            loss is the mean since the last. Also at each validation.
         validation: {"step", "psnr": {scale: {"interpolation", "model"}}} for each validation.
     """
 
@@ -50,6 +53,19 @@ class Run:
 
 
 LOG_EVERY = 10
+
+
+class Diverged(InputError):
+    """The loss or a weight is no longer finite.
+
+    Attributes:
+        step: by which it was noticed.
+        run: what the training recorded before.
+    """
+
+    def __init__(self, message: str, step: int, run: Run) -> None:
+        super().__init__(message)
+        self.step, self.run = step, run
 
 
 def train(
@@ -66,6 +82,10 @@ def train(
     device: str = "auto",
     compiled: bool | None = None,
     report: Callable[[str], None] = print,
+    images: Images | None = None,
+    validation: Images | None = None,
+    validation_scales: Sequence[float] | None = None,
+    world: World | None = None,
 ) -> Run:
     """Train a network by a recipe; started again with the same arguments, it goes on where it was.
 
@@ -88,24 +108,35 @@ def train(
         device: "auto", "cpu", "cuda" or "mps".
         compiled: run the network through torch.compile; default: on CUDA.
         report: is given a line of progress now and then.
+        images: name and paths of the training images, instead of all that ``data_path`` has.
+        validation: likewise, instead of ``validation_set``.
+        validation_scales: scales to validate at; default: the recipe's.
+        world: the processes that train together, and where; default: those that ``torchrun`` started. With
+            a world of one, each of ``torchrun``'s processes can train a network of its own.
 
     Raises:
-        InputError: images or folders are unusable, ``ckpt_path`` holds a run of another recipe or of other
-            images, or the loss is no longer finite; the last saved state is kept.
+        Diverged: the loss or a weight is no longer finite; the last saved state is kept.
+        InputError: images or folders are unusable, or ``ckpt_path`` holds a run of another recipe or of
+            other images.
     """
     for name, value, least in (("save_every", save_every, 1), ("validate_every", validate_every, 0)):
         if value < least:
             raise InputError(f"{name} is {value}; write a whole number from {least} up.")
-    where = choose_device(device)
-    if recipe.precision == "auto":
-        recipe = replace(recipe, precision="bfloat16" if fast_in_bfloat16(where) else "float32")
-    with join(where) as world:
-        if recipe.batch_size % world.size:
+    where = world.device if world else choose_device(device)
+    recipe = with_precision(recipe, where)
+    with nullcontext(world) if world else join(where) as joined:
+        if recipe.batch_size % joined.size:
             raise InputError(
-                f"batch_size is {recipe.batch_size}; write a multiple of the {world.size} processes."
+                f"batch_size is {recipe.batch_size}; write a multiple of the {joined.size} processes."
             )
         training = _Training(
-            recipe, Path(ckpt_path), world, data_path, validation_set, report if world.leads else _silent
+            recipe,
+            Path(ckpt_path),
+            joined,
+            images or training_images(data_path),
+            validation or benchmark_images(validation_set, data_path),
+            validation_scales or recipe.scales,
+            report if joined.leads else _silent,
         )
         if training.finished:
             training.report(f"{ckpt_path} holds this run, finished; remove the folder to run it again.")
@@ -117,9 +148,16 @@ def train(
             save_every,
             where.type == "cuda" if compiled is None else compiled,
         )
-        if world.leads:
+        if joined.leads:
             training.finish()
         return training.run
+
+
+def with_precision(recipe: Recipe, device: torch.device) -> Recipe:
+    """The recipe with the precision that "auto" means on this device."""
+    if recipe.precision != "auto":
+        return recipe
+    return replace(recipe, precision="bfloat16" if fast_in_bfloat16(device) else "float32")
 
 
 class _Training:
@@ -130,21 +168,23 @@ class _Training:
         recipe: Recipe,
         folder: Path,
         world: World,
-        data_path: str | Path | None,
-        validation_set: str,
+        images: Images,
+        validation: Images,
+        validation_scales: Sequence[float],
         report: Callable[[str], None],
     ) -> None:
         self.recipe, self.folder, self.world, self.report = recipe, folder, world, report
         self.protocol = get_protocol(recipe.protocol)
-        self.data_name, self.paths = training_images(data_path)
-        self.validation_name, self.validation_paths = benchmark_images(validation_set, data_path)
+        self.data_name, self.paths = images
+        self.validation_name, self.validation_paths = validation
+        self.validation_scales = validation_scales
         self.identity = {
             **recipe.to_dict(),
             "images": [[path.name, files.sha256(path)] for path in self.paths],
         }
 
         torch.manual_seed(recipe.seed)
-        self.model = VDSR(recipe.depth, recipe.width, self.protocol.channels, recipe.last_gain)
+        self.model = build(recipe)
         self.model.to(world.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
         self.scored = cast(VDSR, self.average.module) if recipe.ema else self.model
@@ -201,7 +241,8 @@ class _Training:
                 asking = world.size == 1 or self.step % LOG_EVERY == 0
                 stopping = asking and world.any(bool(signals))
                 saving = stopping or last or self.step % save_every == 0
-                if saving or self.step % LOG_EVERY == 0:
+                validating = last or (validate_every and self.step % validate_every == 0)
+                if saving or validating or self.step % LOG_EVERY == 0:
                     loss = world.mean(torch.stack(losses).mean()).item()
                     losses.clear()
                     self.stop_unless_finite(loss, rate)
@@ -217,7 +258,7 @@ class _Training:
                         f"{recipe.batch_size / pace:.0f} patches/s  "
                         f"{pace * (recipe.steps - self.step) / 60:.0f} min left"
                     )
-                if world.leads and (last or (validate_every and self.step % validate_every == 0)):
+                if world.leads and validating:
                     self.validate(log)
                 if world.leads and saving:
                     self.save()
@@ -230,14 +271,16 @@ class _Training:
         if math.isfinite(loss) and all(bool(p.isfinite().all()) for p in self.model.parameters()):
             return
         kept = f"; {self.state_file}, saved before, is kept" if self.state_file.exists() else ""
-        raise InputError(
+        raise Diverged(
             f"The loss or a weight is no longer finite by step {self.step}, at a learning rate of {rate:g}. "
-            f"Write a lower learning_rate, or clip the gradients{kept}."
+            f"Write a lower learning_rate, or clip the gradients{kept}.",
+            self.step,
+            self.run,
         )
 
     def validate(self, log: SummaryWriter) -> None:
         psnr = {}
-        for scale in self.recipe.scales:
+        for scale in self.validation_scales:
             # in PyTorch: to prepare another runtime for weights that change would cost more than it saves
             how = partial(predict, engine="torch")
             mean = evaluate(self.scored, self.protocol, self.validation_paths, scale, predict=how)["mean"]
@@ -312,6 +355,12 @@ def training_set(recipe: Recipe, paths: Sequence[Path], **options: Any) -> Train
     )
 
 
+def build(recipe: Recipe) -> VDSR:
+    """The network that a recipe asks for, with the initial weights that the random state gives."""
+    channels = get_protocol(recipe.protocol).channels
+    return VDSR(recipe.depth, recipe.width, channels, recipe.last_gain, recipe.residual)
+
+
 def backward(recipe: Recipe, network: nn.Module, ilr: Tensor, hr: Tensor) -> Tensor:
     """Forward, loss and gradients of one batch; returns the loss, detached."""
     reduced = recipe.precision == "bfloat16"
@@ -335,7 +384,7 @@ def trial(recipe: Recipe, paths: Sequence[Path]) -> list[float]:
     """
     data = training_set(recipe, paths)
     torch.manual_seed(recipe.seed)
-    model = VDSR(recipe.depth, recipe.width, data.protocol.channels, recipe.last_gain)
+    model = build(recipe)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer, losses = Optimizer(recipe, model), []
     for step in range(recipe.steps):
@@ -394,7 +443,7 @@ def _load_state(path: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
         return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        found = state["identity"]
+        found = {"residual": True, **state["identity"]}  # states from before there was a choice
     except Exception as error:  # unpickling fails in as many ways as there are damages
         raise InputError(f"{path} is damaged ({error}); remove it to start again.") from error
     changed = [name for name, value in wanted.items() if found.get(name) != value]
