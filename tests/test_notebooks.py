@@ -87,9 +87,9 @@ class TestCommitted:
             assert any(text_of(output).strip() for output in cell.outputs)
 
 
-def test_there_are_seven_chapters_and_the_readme_names_them():
+def test_there_are_eight_chapters_and_the_readme_names_them():
     readme = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
-    assert [path.name[:2] for path in CHAPTERS] == [f"{n:02d}" for n in range(1, 8)]
+    assert [path.name[:2] for path in CHAPTERS] == [f"{n:02d}" for n in range(1, 9)]
     assert all(f"notebooks/{path.name}" in readme for path in CHAPTERS)
 
 

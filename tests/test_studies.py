@@ -1,0 +1,439 @@
+"""Studies: the paper's grids, runs done once whoever does them, divergence as a result, verdicts by rule."""
+
+import dataclasses
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from filelock import FileLock
+
+from vdsrlib import checkpoint, studies
+from vdsrlib.engine import ENGINES, prepare
+from vdsrlib.evaluation import predict
+from vdsrlib.files import InputError
+from vdsrlib.model import VDSR
+from vdsrlib.protocol import PAPER
+from vdsrlib.recipe import RECIPES
+from vdsrlib.training import train
+
+TINY = {"depth": 3, "width": 4, "patch_size": 16, "batch_size": 2, "steps": 20}
+
+
+@pytest.fixture
+def conduct(tmp_path):
+    """Conduct a tiny study into tmp_path/runs: (results, failures, lines reported)."""
+
+    def run(name, root="runs", **changes):
+        lines = []
+        options = {"seeds": 2, "device": "cpu", "root": tmp_path / root, "report": lines.append}
+        done = studies.conduct(name, **{**TINY, **options, **changes})
+        return done.results, done.failures, lines
+
+    return run
+
+
+def without_time(results):
+    return [{key: value for key, value in result.items() if key != "seconds"} for result in results]
+
+
+class TestGrid:
+    def test_depth_is_figure_3(self):
+        grid = studies.grid("depth", "full")
+        assert len(grid) == 6 * 3
+        assert sorted({run.recipe.depth for run in grid}) == [5, 8, 11, 14, 17, 20]
+        assert {run.recipe.seed for run in grid} == {0, 1, 2}
+        same = {dataclasses.replace(run.recipe, depth=2, seed=0) for run in grid}
+        assert [recipe.scales for recipe in same] == [(2, 3, 4)], "only depth and seed vary"
+
+    def test_residual_is_table_1(self):
+        grid = studies.grid("residual", "full", seeds=1)
+        varied = [(run.recipe.learning_rate, run.recipe.residual) for run in grid]
+        assert varied == [
+            (0.1, True),
+            (0.1, False),
+            (0.01, True),
+            (0.01, False),
+            (0.001, True),
+            (0.001, False),
+        ]
+        for run in grid:
+            assert (run.recipe.depth, run.recipe.scales, run.recipe.optimizer) == (10, (2,), "sgd")
+            assert run.recipe.rate(run.recipe.steps // 4) == pytest.approx(run.recipe.learning_rate / 10)
+
+    def test_work_of_one_run_of_the_paper(self):
+        """4 MFLOP a pixel: 9,960 steps of 64 patches of 41 x 41 are 4.3 PFLOP."""
+        assert studies.petaflops(studies.grid("depth", "full", 1, 20)) == pytest.approx(4.27, abs=0.01)
+
+    def test_fewer_steps_keep_the_schedule(self):
+        (run, *_) = studies.grid("residual", "full", 1, steps=400)
+        assert [run.recipe.rate(step) for step in (0, 100, 200, 300)] == pytest.approx(
+            [0.1, 0.01, 1e-3, 1e-4]
+        )
+
+    @pytest.mark.parametrize("typed", ["3,5,8", "3 5 8", [3, 5, 8], ("3", "5", "8", "5")], ids=str)
+    def test_spellings(self, typed):
+        assert [run.value for run in studies.grid("depth", seeds=1, values=typed)] == [3, 5, 8]
+        assert [run.value for run in studies.grid("scales", seeds=1, values="2_3_4,2")] == ["2_3_4", "2"]
+
+    @pytest.mark.parametrize(
+        ("name", "options", "sentence"),
+        [
+            ("dept", {}, "Unknown study 'dept'; write depth, residual"),
+            ("depth", {"size": "large"}, "Unknown size 'large'; write micro or full"),
+            ("depth", {"seeds": 0}, "seeds is 0; write how many"),
+            ("depth", {"values": "2_4_8"}, "'2_4_8' is no whole number"),
+            ("depth", {"values": "1"}, "depth is 1"),
+            ("depth", {"width": 0}, "width is 0"),
+            ("depth", {"steps": 0}, "steps is 0"),
+            ("residual", {"values": "0.1,fast"}, "'fast' is no learning rate"),
+            ("clipping", {"values": "element"}, "'element' is no clipping rule; write none, element:1e-4"),
+            ("clipping", {"values": "element:-1"}, "is no clipping rule"),
+            ("scales", {"values": "2_1"}, "must be above 1"),
+            ("steps", {"values": []}, "There is no value"),
+        ],
+    )
+    def test_impossible(self, name, options, sentence):
+        with pytest.raises(InputError) as caught:
+            studies.grid(name, **options)
+        assert sentence in str(caught.value)
+
+    def test_more_images_than_there_are(self, conduct, tmp_path):
+        with pytest.raises(InputError, match="There are 40 training images, not 41"):
+            conduct("images", values="2,41")
+
+
+class TestWithoutResidual:
+    """The network of section 5.1 that predicts HR itself."""
+
+    @pytest.fixture
+    def model(self):
+        torch.manual_seed(3)
+        return VDSR(4, 6, residual=False).to(memory_format=torch.channels_last).eval()
+
+    def test_nothing_is_added(self, model):
+        ilr = torch.rand(1, 1, 20, 24)
+        assert torch.equal(model(ilr), model.residual(ilr))
+        plain = VDSR(4, 6)
+        plain.load_state_dict(model.state_dict())
+        torch.testing.assert_close(plain(ilr), ilr + model(ilr))
+
+    def test_weights_stay_what_they_are(self, model, tmp_path):
+        info = {"protocol": "paper", "scales": [2], "recipe": "test", "data": "-"}
+        checkpoint.save(tmp_path / "direct.safetensors", model, info)
+        loaded = checkpoint.load(tmp_path / "direct.safetensors")
+        assert "not residual" in loaded.summary()
+        ilr = torch.rand(1, 1, 20, 24)
+        assert torch.equal(loaded.model(ilr), model(ilr))
+
+    def test_shipped_weights_are_residual(self):
+        assert checkpoint.load().model.adds_ilr
+
+    @pytest.mark.parametrize("engine", ENGINES)
+    def test_every_engine(self, model, engine):
+        pytest.importorskip(engine)
+        ilr = torch.rand(1, 1, 40, 51)
+        torch.testing.assert_close(prepare(model, engine)(ilr), model(ilr), atol=1e-4, rtol=0)
+
+    def test_tiles(self, model, photo):
+        ilr = photo[..., 0] / 255
+        whole, tiled = (predict(model, ilr, PAPER, "torch", memory) for memory in (1 << 30, 1 << 19))
+        np.testing.assert_allclose(tiled, whole, atol=1e-6)
+
+    def test_a_state_from_before_there_was_a_choice(self, tmp_path):
+        """Such a run goes on as a residual one, and is refused to one that is not."""
+        images = studies.study_images("micro", tmp_path)
+        recipe = dataclasses.replace(RECIPES["demo"], **{**TINY, "steps": 2})
+        options = {"images": images[0], "validation": images[1], "device": "cpu", "report": lambda _: None}
+        done = train(recipe, tmp_path / "run", tmp_path / "logs", **options)
+        state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+        del state["identity"]["residual"]
+        torch.save(state, tmp_path / "run" / "state.pt")
+        again = train(recipe, tmp_path / "run", tmp_path / "logs", **options)
+        assert again.history == done.history
+        direct = dataclasses.replace(recipe, residual=False)
+        with pytest.raises(InputError, match="another residual"):
+            train(direct, tmp_path / "run", tmp_path / "logs", **options)
+
+
+class TestRuns:
+    def test_a_diverging_run_is_a_result(self, conduct):
+        results, failures, lines = conduct("clipping", values="none,element:1e-4", depth=8, width=16)
+        assert not failures
+        assert [result["diverged"] is not None for result in results] == [True, True, False, False]
+        assert sum("diverged by step" in line for line in lines) == 2
+        for result in results[:2]:
+            assert result["diverged"] in (10, 20)
+            assert studies.psnr(result, 2) == studies.gain(result, 2) == -math.inf
+        assert all(10 < studies.psnr(result, 2) < 60 for result in results[2:])
+        rows, _ = studies.table(results)
+        assert [row[-1] for row in rows] == ["2 of 2", "0 of 2"]
+
+    def test_again_nothing_is_done(self, conduct, monkeypatch):
+        first, _, lines = conduct("clipping", values="none,element:1e-4", depth=8, width=16)
+        assert len(lines) == 4
+        monkeypatch.setattr(studies, "train", None)
+        again, failures, lines = conduct("clipping", values="none,element:1e-4", depth=8, width=16)
+        assert again == first
+        assert lines == failures == []
+
+    def test_studies_share_runs(self, conduct):
+        one, _, _ = conduct("steps", values="10,20")
+        other, _, lines = conduct("images", values="7,40", steps=20)
+        assert [line.split(":")[0] for line in lines] == ["1/4 7 images, seed 0", "2/4 7 images, seed 1"]
+        assert [run["validation"] for run in one[2:]] == [run["validation"] for run in other[2:]]
+
+    def test_measured_also_at_scales_it_was_not_trained_for(self, conduct):
+        results, _, _ = conduct("scales", values="2,2_3_4", seeds=1)
+        for result in results:
+            assert list(result["validation"][-1]["psnr"]) == ["2", "3", "4"]
+
+    def test_psnr_after_every_epoch(self, conduct):
+        results, _, _ = conduct("residual", values="0.01", seeds=1, steps=24)
+        for result in results:
+            assert [row["step"] for row in result["validation"]] == list(range(3, 25, 3))
+            assert studies.psnr(result, 2, epoch=10) == result["validation"][0]["psnr"]["2"]["model"]
+            assert studies.psnr(result, 2) == result["validation"][-1]["psnr"]["2"]["model"]
+
+    def test_a_failing_run_does_not_stop_the_others(self, conduct, tmp_path):
+        (_, paths), _ = studies.study_images("micro", tmp_path / "runs")
+        paths[1].write_bytes(b"no image")
+        results, failures, _ = conduct("images", values="1,2", seeds=1)
+        assert [result["label"] for result in results] == ["1 images"]
+        (failure,) = failures
+        assert failure.startswith("2/2 2 images, seed 0: ")
+        assert paths[1].name in failure
+
+    def test_a_changed_image_is_another_run(self, conduct, tmp_path):
+        conduct("depth", values="2", seeds=1)
+        (_, paths), _ = studies.study_images("micro", tmp_path / "runs")
+        shutil.copy(paths[3], paths[0])
+        _, _, lines = conduct("depth", values="2", seeds=1)
+        assert len(lines) == 1
+
+    def test_a_run_that_another_process_is_at_is_waited_for(self, conduct, tmp_path):
+        first, _, _ = conduct("depth", values="2", seeds=1)
+        (record,) = (tmp_path / "runs").glob("*/run.json")
+        record.rename(tmp_path / "kept")
+        found = []
+        with FileLock(record.parent / "lock"):
+            waiting = threading.Thread(target=lambda: found.append(conduct("depth", values="2", seeds=1)))
+            waiting.start()
+            time.sleep(0.5)
+            assert waiting.is_alive()
+            (tmp_path / "kept").rename(record)  # the other process has done it
+        waiting.join(20)
+        assert found[0] == (first, [], [])
+
+
+@pytest.fixture
+def command(tmp_path, cli_environment):
+    """(words of a tiny study's command line into tmp_path/ROOT, options of subprocess)."""
+
+    def words(root, *more, steps=20, values="2,3,4"):
+        changes = {**TINY, "steps": steps, "seeds": 2, "values": values, "runs-path": tmp_path / root}
+        typed = [
+            str(word) for key, value in changes.items() for word in (f"--{key.replace('_', '-')}", value)
+        ]
+        return ["-m", "vdsrlib", "study", "depth", "--device", "cpu", *typed, *map(str, more)]
+
+    environment = {**cli_environment, "OMP_NUM_THREADS": "1"}
+    return words, {"env": environment, "stdout": subprocess.PIPE, "text": True, "cwd": tmp_path}
+
+
+class TestProcesses:
+    def test_killed(self, command, conduct, tmp_path):
+        """kill -9 in the middle of the second run: the same command goes on to the very same results."""
+        words, options = command
+        typed = words("runs", "--out", tmp_path / "out.json", steps=150, values="2,6")
+        with subprocess.Popen([sys.executable, *typed], **options) as process:
+            while process.poll() is None and len(list((tmp_path / "runs").glob("*/state.pt"))) < 2:
+                time.sleep(0.002)
+            process.kill()
+        assert process.returncode == -signal.SIGKILL
+        assert len(list((tmp_path / "runs").glob("*/run.json"))) < 4
+        resumed = subprocess.run([sys.executable, *typed], check=True, **options)
+        assert "1/4 depth 2, seed 0" not in resumed.stdout, "the first run was done"
+        record = json.loads((tmp_path / "out.json").read_text())["results"]
+        whole, _, _ = conduct("depth", root="whole", values="2,6", steps=150)
+        assert without_time(record["results"]) == without_time(whole)
+
+    def test_two_processes_share_a_grid(self, command, conduct, tmp_path):
+        """torchrun: every run once, by either; the first process writes what one process alone finds."""
+        words, options = command
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        both = subprocess.run(
+            [*torchrun, *words("runs", "--out", tmp_path / "out.json")], check=True, **options
+        )
+        titles = [line.split(":")[0] for line in both.stdout.splitlines() if "/6 depth" in line]
+        assert sorted(titles) == [
+            f"{2 * i + seed + 1}/6 depth {depth}, seed {seed}"
+            for i, depth in enumerate((2, 3, 4))
+            for seed in (0, 1)
+        ]
+        record = json.loads((tmp_path / "out.json").read_text())["results"]
+        alone, _, _ = conduct("depth", root="alone", values="2,3,4")
+        assert without_time(record["results"]) == without_time(alone)
+        assert both.stdout.count("The deeper, the better: ") == 1
+
+    @pytest.mark.parametrize(
+        ("typed", "sentence"),
+        [
+            (["dept"], "Unknown study 'dept'"),
+            (["depth", "--values", "deep"], "'deep' is no whole number"),
+            (["depth", "--validations", "0"], "validations is 0; write a whole number from 1 up"),
+            (["depth", "--data-path", "nowhere"], "data_path names nowhere, which is not a folder"),
+        ],
+    )
+    def test_wrong_input(self, call_cli, tmp_path, typed, sentence, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        status, _, errors = call_cli("study", *typed)
+        assert status == 2
+        assert sentence in errors
+        assert "Traceback" not in errors
+
+
+class TestPowerLaw:
+    @pytest.mark.parametrize(
+        ("limit", "factor", "exponent"), [(1.5, 2.0, 0.5), (0.3, 30.0, 1.2), (37, 9, 0.25)]
+    )
+    def test_a_known_law_is_found(self, limit, factor, exponent):
+        x = np.array([20, 40, 80, 160, 320, 640])
+        law = studies.fit_power_law(x, limit - factor * x**-exponent)
+        assert law[:3] == pytest.approx((limit, factor, exponent), rel=1e-3)
+        assert law.error < 1e-4
+        assert law(1000) == pytest.approx(limit - factor * 1000.0**-exponent, rel=1e-4)
+
+    def test_noise_moves_it_a_little(self):
+        x = np.repeat([10, 20, 40, 80, 160, 320], 3)
+        noise = np.random.default_rng(0).normal(scale=0.01, size=len(x))
+        law = studies.fit_power_law(x, 2 - 5 * x**-0.7 + noise)
+        assert law.limit == pytest.approx(2, abs=0.05)
+        assert law.exponent == pytest.approx(0.7, abs=0.05)
+        assert law.error == pytest.approx(0.01, abs=0.005)
+
+    def test_words(self):
+        x = np.array([10, 20, 40, 80])
+        assert "gain = 2.00 - 5.00 n^-0.70 dB" in str(studies.fit_power_law(x, 2 - 5 * x**-0.7))
+        assert "no limit in sight" in str(studies.fit_power_law(x, np.log2(x)))
+        assert "has reached its limit, 1.00 dB" in str(studies.fit_power_law(x, [0.2, 1, 1, 1]))
+
+    def test_diverged_runs_are_left_out(self):
+        x = np.array([10, 20, 40, 80])
+        law = studies.fit_power_law([5, *x], [-math.inf, *(2 - 5 * x**-0.7)])
+        assert law.exponent == pytest.approx(0.7, rel=1e-3)
+
+    def test_too_few(self):
+        with pytest.raises(InputError, match="three different values"):
+            studies.fit_power_law([1, 1, 2, 2], [0, 0, 1, 1])
+
+
+def made_up(study, curves, scale=2):
+    """Results with a given last PSNR for every value and seed; None has diverged."""
+    results = []
+    for value, numbers in curves.items():
+        (run, *_) = studies.get_study(study).vary(studies.STUDIES[study].micro.recipe, value)
+        for seed, number in enumerate(numbers):
+            recipe = dataclasses.replace(run.recipe, seed=seed)
+            psnr = {f"{scale:g}": {"interpolation": 30.0, "model": number}}
+            results.append(
+                {
+                    "label": run.label,
+                    "value": value,
+                    "seed": seed,
+                    "scales": [scale],
+                    "recipe": recipe.to_dict(),
+                    "validation": [] if number is None else [{"step": recipe.steps, "psnr": psnr}],
+                    "loss": [],
+                    "diverged": 10 if number is None else None,
+                }
+            )
+    return results
+
+
+class TestVerdicts:
+    @pytest.mark.parametrize(
+        ("curves", "status", "words"),
+        [
+            ({3: (31, 31.1), 5: (32, 31.6)}, "supported", "+0.75 dB (+0.50 to +1.00 over 2 seeds)"),
+            ({3: (31, 31.1), 5: (32, 31.0)}, "undecided", "+0.45 dB (-0.10 to +1.00 over 2 seeds)"),
+            ({3: (32, 32), 5: (31, 31)}, "not supported", "-1.00 dB"),
+            ({3: (31, 31), 4: (33, 33), 5: (32, 32)}, "partly supported", "the best on average: depth 4"),
+            ({3: (31, 31), 5: (None, None)}, "not supported", "a run diverged"),
+            ({3: (31,), 5: (32,)}, "supported", "over 1 seed)"),
+        ],
+        ids=str,
+    )
+    def test_deeper(self, curves, status, words):
+        verdict = studies.STUDIES["depth"].judge(made_up("depth", curves))
+        assert verdict.status == status
+        assert words in str(verdict)
+
+    @pytest.mark.parametrize(
+        ("curves", "status"),
+        [
+            ({"none": (None, None), "element:0.01": (31, 31), "norm:0.4": (None, 9)}, "supported"),
+            ({"none": (None, 31), "element:0.01": (31, 31)}, "partly supported"),
+            ({"none": (31, 31), "element:0.01": (None, 31)}, "not supported"),
+        ],
+        ids=str,
+    )
+    def test_clipping(self, curves, status):
+        assert studies.STUDIES["clipping"].judge(made_up("clipping", curves)).status == status
+
+    @pytest.mark.parametrize(
+        ("joint", "status"),
+        [((31.96, 31.99), "supported"), ((31.96, 31.9), "undecided"), ((31, 31), "not supported")],
+    )
+    def test_one_network_for_all_scales(self, joint, status):
+        """As good as: up to 0.05 dB below, which the paper's own is as well."""
+        verdict = studies.STUDIES["scales"].judge(made_up("scales", {"2": (32, 32), "2_3_4": joint}))
+        assert verdict.status == status
+
+
+def test_the_committed_grids_are_whole():
+    """Every run of the larger grids is there, for three seeds or more, from T91 and scored on Set5."""
+    for name in studies.STUDIES:
+        record = json.loads(
+            (Path(studies.__file__).parents[1] / f"notebooks/results/08_{name}.json").read_text()
+        )
+        done = record["results"]
+        assert (done["training"], done["validation"], done["failures"]) == ("T91", "Set5", [])
+        asked = record["parameters"]
+        changes = {knob: asked[knob] for knob in ("steps", "depth", "width", "patch_size", "batch_size")}
+        grid = studies.grid(name, asked["size"], asked["seeds"], asked["values"], **changes)
+        assert [(run["label"], run["seed"]) for run in done["results"]] == [
+            (r.label, r.recipe.seed) for r in grid
+        ]
+        assert asked["seeds"] >= 3
+
+
+def test_chapter_reruns_any_study_with_another_parameter(tmp_path):
+    """papermill's command line: tiny networks, other depths; the record has what was asked for."""
+    chapter = Path(studies.__file__).parents[1] / "notebooks" / "08_paper_studies.ipynb"
+    knobs = "depths 2,3 rates 0.01 rules none,norm:0.4 combinations 2,2_3 counts 1,2,3 lengths 4,6,8 seeds 1"
+    knobs += " steps 8 width 2 patch_size 8 batch_size 2"
+    words = [word for pair in zip(*[iter(knobs.split())] * 2, strict=True) for word in ("-p", *pair)]
+    papermill = Path(sys.executable).parent / "papermill"
+    run = subprocess.run(
+        [papermill, chapter, "out.ipynb", *words],
+        cwd=tmp_path,
+        env={**os.environ, "VDSR_DATA": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    record = json.loads((tmp_path / "runs/studies/08_paper_studies.json").read_text())["results"]
+    assert {name: len(done["results"]) for name, done in record.items()} == {
+        "depth": 2, "residual": 2, "clipping": 2, "scales": 2, "images": 3, "steps": 3,
+    }  # fmt: skip
+    assert [run["recipe"]["depth"] for run in record["depth"]["results"]] == [2, 3]
