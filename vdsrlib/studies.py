@@ -108,11 +108,14 @@ class Comparison(NamedTuple):
 
     def at_least(self, bound: float) -> str:
         """Whether the differences lie above the bound: "supported", "not supported", or "undecided"."""
-        if all(value > bound for value in self.differences):
+        if self.differences and all(value > bound for value in self.differences):
             return "supported"
-        return "not supported" if all(value < bound for value in self.differences) else "undecided"
+        below = self.differences and all(value < bound for value in self.differences)
+        return "not supported" if below else "undecided"
 
     def __str__(self) -> str:
+        if not self.differences:
+            return "an unknown amount, for want of runs"
         low, high = min(self.differences), max(self.differences)
         seeds = f"{len(self.differences)} seed{'s' * (len(self.differences) > 1)}"
         if not all(map(math.isfinite, self.differences)):
@@ -367,10 +370,8 @@ def _judge_clipping(results: Sequence[Result]) -> Verdict:
     for label in labels(results):
         runs = of(results, label)
         lost = sum(run["diverged"] is not None for run in runs)
-        ends = [
-            f"{gain(run, scale):+.2f}" for run in runs for scale in scales_of(runs) if not run["diverged"]
-        ]
-        after = f"; the end, against interpolation: {', '.join(ends)} dB" if ends else ""
+        ends = [gain(run, scale) for run in runs for scale in scales_of(runs) if not run["diverged"]]
+        after = f"; at the end {min(ends):+.2f} to {max(ends):+.2f} dB above interpolation" if ends else ""
         lines.append(f"{label}: {lost} of {len(runs)} runs diverge{after}")
         if label == "none" or label.startswith("element"):
             as_claimed = lost == (len(runs) if label == "none" else 0)
@@ -469,7 +470,7 @@ STUDIES = {
     ),
     "clipping": Study(
         "Section 3.2",
-        "clipping lets a high learning rate converge",
+        "clipping keeps training at a high rate from diverging",
         _clipping,
         _rule,
         _judge_clipping,
