@@ -90,6 +90,13 @@ DRAWINGS = {
             logy=True,
             title="many",
         ),
+        lambda x: figures.line_plot(
+            {"none: all diverge": ([], [], [], []), "runs": ([10, 20, 40], [1, 2, 3], [0, 2, 2], [2, 3, 4])},
+            "steps",
+            "PSNR above interpolation (dB)",
+            logx=True,
+            beside=True,
+        ),
     ],
     "training_curves": [lambda x: figures.training_curves(x.history, x.validation)],
     "loss_curves": [

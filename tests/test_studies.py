@@ -144,6 +144,35 @@ class TestWithoutResidual:
         ilr = torch.rand(1, 1, 40, 51)
         torch.testing.assert_close(prepare(model, engine)(ilr), model(ilr), atol=1e-4, rtol=0)
 
+    def test_trained_and_exported_by_the_command_line(self, call_cli, tmp_path, photo_file, monkeypatch):
+        """The file that other programs get computes what the weights do: nothing is added there either."""
+        pytest.importorskip("onnx")
+        onnxruntime = pytest.importorskip("onnxruntime")
+        monkeypatch.chdir(tmp_path)
+        knobs = [
+            "--depth",
+            3,
+            "--width",
+            4,
+            "--patch-size",
+            16,
+            "--batch-size",
+            2,
+            "--steps",
+            5,
+            "--scales",
+            2,
+        ]
+        status, out, _ = call_cli(
+            "train", "--no-residual", *knobs, "--data-path", photo_file.parent, "--ckpt-path", "run"
+        )
+        assert status == 0, out
+        assert call_cli("export", "direct.onnx", "--weights", "run/weights.safetensors")[0] == 0
+        ilr = torch.rand(1, 1, 20, 24)
+        (found,) = onnxruntime.InferenceSession("direct.onnx").run(None, {"ilr": ilr.numpy()})
+        wanted = checkpoint.load("run/weights.safetensors").model.residual(ilr)
+        np.testing.assert_allclose(found, wanted.detach().numpy(), atol=1e-5)
+
     def test_tiles(self, model, photo):
         ilr = photo[..., 0] / 255
         whole, tiled = (predict(model, ilr, PAPER, "torch", memory) for memory in (1 << 30, 1 << 19))
