@@ -226,15 +226,17 @@ def degrade_and_resolve(
     image = image[: hr.shape[0], : hr.shape[1]]
     lr, ilr = protocol.degrade(hr, scale)
     sr = predict(model, ilr, protocol, work.engine, work.memory)
+    # what SSIM needs for a while and what the pictures take are not in memory together
+    scores = protocol.score(ilr, hr, scale), protocol.score(sr, hr, scale)
     _, hr_chroma = _planes(image, protocol)
     lr_chroma, chroma = (None, None) if hr_chroma is None else protocol.degrade(hr_chroma, scale)
+    del hr_chroma
     return Resolved(
         _picture(lr, lr_chroma),
         _picture(ilr, chroma),
         _picture(sr, chroma),
         to_float(image),
-        protocol.score(ilr, hr, scale),
-        protocol.score(sr, hr, scale),
+        *scores,
     )
 
 
