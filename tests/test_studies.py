@@ -419,6 +419,17 @@ class TestVerdicts:
     def test_clipping(self, curves, status):
         assert studies.STUDIES["clipping"].judge(made_up("clipping", curves)).status == status
 
+    def test_growth(self):
+        judge = studies.STUDIES["steps"].judge
+        growing = judge(
+            made_up("steps", {x: (30 + math.log2(x), 30.01 + math.log2(x)) for x in (10, 20, 40, 80)})
+        )
+        assert growing.status == "supported"
+        assert "no limit in sight, to within 0.01 dB; twice 80 would add +0.9" in str(growing)
+        flat = judge(made_up("steps", {10: (31, 32), 20: (32, 31), 40: (31, 32), 80: (32, 31)}))
+        assert flat.status == "undecided"
+        assert "no growth beyond the scatter of 0.50 dB" in str(flat)
+
     @pytest.mark.parametrize(
         ("joint", "status"),
         [((31.96, 31.99), "supported"), ((31.96, 31.9), "undecided"), ((31, 31), "not supported")],

@@ -399,14 +399,16 @@ def _judge_curve(results: Sequence[Result]) -> Verdict:
     """More is better; and how the gain grows."""
     verdict = _judge_growth(results)
     lines = list(verdict.lines)
-    most = max(result["value"] for result in results)
+    least, most = (end(result["value"] for result in results) for end in (min, max))
     for scale in scales_of(results):
         try:
             law = fit_power_law(*zip(*((r["value"], gain(r, scale)) for r in results), strict=True))
         except InputError as error:
             lines.append(f"×{scale:g}: {error}")
         else:
-            lines.append(f"×{scale:g}: {law}; twice {most} would add {law(2 * most) - law(most):+.2f} dB")
+            more = f"{law}; twice {most} would add {law(2 * most) - law(most):+.2f} dB"
+            flat = f"no growth beyond the scatter of {law.error:.2f} dB"
+            lines.append(f"×{scale:g}: {more if law(most) - law(least) > law.error else flat}")
     return Verdict(verdict.status, tuple(lines))
 
 
