@@ -17,7 +17,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from vdsrlib import checkpoint, studies
+from vdsrlib import checkpoint, findings, studies
 from vdsrlib.engine import ENGINES, prepare
 from vdsrlib.evaluation import predict
 from vdsrlib.files import InputError
@@ -202,9 +202,9 @@ class TestRuns:
         assert sum("diverged by step" in line for line in lines) == 2
         for result in results[:2]:
             assert result["diverged"] in (10, 20)
-            assert studies.psnr(result, 2) == studies.gain(result, 2) == -math.inf
-        assert all(10 < studies.psnr(result, 2) < 60 for result in results[2:])
-        rows, _ = studies.table(results)
+            assert findings.psnr(result, 2) == findings.gain(result, 2) == -math.inf
+        assert all(10 < findings.psnr(result, 2) < 60 for result in results[2:])
+        rows, _ = findings.table(results)
         assert [row[-1] for row in rows] == ["2 of 2", "0 of 2"]
 
     def test_again_nothing_is_done(self, conduct, monkeypatch):
@@ -230,8 +230,8 @@ class TestRuns:
         results, _, _ = conduct("residual", values="0.01", seeds=1, steps=24)
         for result in results:
             assert [row["step"] for row in result["validation"]] == list(range(3, 25, 3))
-            assert studies.psnr(result, 2, epoch=10) == result["validation"][0]["psnr"]["2"]["model"]
-            assert studies.psnr(result, 2) == result["validation"][-1]["psnr"]["2"]["model"]
+            assert findings.psnr(result, 2, epoch=10) == result["validation"][0]["psnr"]["2"]["model"]
+            assert findings.psnr(result, 2) == result["validation"][-1]["psnr"]["2"]["model"]
 
     def test_a_failing_run_does_not_stop_the_others(self, conduct, tmp_path):
         (_, paths), _ = studies.study_images("micro", tmp_path / "runs")
@@ -283,7 +283,7 @@ class TestProcesses:
     def test_killed(self, command, conduct, tmp_path):
         """kill -9 in the middle of the second run: the same command goes on to the very same results."""
         words, options = command
-        typed = words("runs", "--out", tmp_path / "out.json", steps=150, values="2,6")
+        typed = words("runs", "--out", tmp_path / "out.json", steps=120, values="2,3")
         with subprocess.Popen([sys.executable, *typed], **options) as process:
             while process.poll() is None and len(list((tmp_path / "runs").glob("*/state.pt"))) < 2:
                 time.sleep(0.002)
@@ -293,7 +293,7 @@ class TestProcesses:
         resumed = subprocess.run([sys.executable, *typed], check=True, **options)
         assert "1/4 depth 2, seed 0" not in resumed.stdout, "the first run was done"
         record = json.loads((tmp_path / "out.json").read_text())["results"]
-        whole, _, _ = conduct("depth", root="whole", values="2,6", steps=150)
+        whole, _, _ = conduct("depth", root="whole", values="2,3", steps=120)
         assert without_time(record["results"]) == without_time(whole)
 
     def test_two_processes_share_a_grid(self, command, conduct, tmp_path):
@@ -337,7 +337,7 @@ class TestPowerLaw:
     )
     def test_a_known_law_is_found(self, limit, factor, exponent):
         x = np.array([20, 40, 80, 160, 320, 640])
-        law = studies.fit_power_law(x, limit - factor * x**-exponent)
+        law = findings.fit_power_law(x, limit - factor * x**-exponent)
         assert law[:3] == pytest.approx((limit, factor, exponent), rel=1e-3)
         assert law.error < 1e-4
         assert law(1000) == pytest.approx(limit - factor * 1000.0**-exponent, rel=1e-4)
@@ -345,25 +345,25 @@ class TestPowerLaw:
     def test_noise_moves_it_a_little(self):
         x = np.repeat([10, 20, 40, 80, 160, 320], 3)
         noise = np.random.default_rng(0).normal(scale=0.01, size=len(x))
-        law = studies.fit_power_law(x, 2 - 5 * x**-0.7 + noise)
+        law = findings.fit_power_law(x, 2 - 5 * x**-0.7 + noise)
         assert law.limit == pytest.approx(2, abs=0.05)
         assert law.exponent == pytest.approx(0.7, abs=0.05)
         assert law.error == pytest.approx(0.01, abs=0.005)
 
     def test_words(self):
         x = np.array([10, 20, 40, 80])
-        assert "gain = 2.00 - 5.00 n^-0.70 dB" in str(studies.fit_power_law(x, 2 - 5 * x**-0.7))
-        assert "no limit in sight" in str(studies.fit_power_law(x, np.log2(x)))
-        assert "has reached its limit, 1.00 dB" in str(studies.fit_power_law(x, [0.2, 1, 1, 1]))
+        assert "gain = 2.00 - 5.00 n^-0.70 dB" in str(findings.fit_power_law(x, 2 - 5 * x**-0.7))
+        assert "no limit in sight" in str(findings.fit_power_law(x, np.log2(x)))
+        assert "has reached its limit, 1.00 dB" in str(findings.fit_power_law(x, [0.2, 1, 1, 1]))
 
     def test_diverged_runs_are_left_out(self):
         x = np.array([10, 20, 40, 80])
-        law = studies.fit_power_law([5, *x], [-math.inf, *(2 - 5 * x**-0.7)])
+        law = findings.fit_power_law([5, *x], [-math.inf, *(2 - 5 * x**-0.7)])
         assert law.exponent == pytest.approx(0.7, rel=1e-3)
 
     def test_too_few(self):
         with pytest.raises(InputError, match="three different values"):
-            studies.fit_power_law([1, 1, 2, 2], [0, 0, 1, 1])
+            findings.fit_power_law([1, 1, 2, 2], [0, 0, 1, 1])
 
 
 def made_up(study, curves, scale=2):

@@ -9,7 +9,7 @@ from pathlib import Path
 from tabulate import tabulate
 from tqdm import tqdm
 
-from vdsrlib import checkpoint, studies, training
+from vdsrlib import checkpoint, findings, studies, training
 from vdsrlib.distributed import join
 from vdsrlib.doctor import doctor
 from vdsrlib.engine import ENGINES, prepare
@@ -208,7 +208,7 @@ def _study(arguments: argparse.Namespace) -> int:
     )
     if _leads():
         if done.results:
-            print(tabulate(*studies.table(done.results), disable_numparse=True))
+            print(tabulate(*findings.table(done.results), disable_numparse=True))
             print(f"{study.claim[0].upper()}{study.claim[1:]}: {study.judge(done.results)}")
         if arguments.out:
             asked = {k: v for k, v in vars(arguments).items() if k not in ("run", "knobs", "command", "out")}

@@ -7,7 +7,6 @@ one goes on where it was.
 
 import hashlib
 import json
-import math
 import os
 import re
 import time
@@ -16,15 +15,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from filelock import FileLock, Timeout
-from scipy.optimize import curve_fit
 
 from vdsrlib import files
 from vdsrlib.distributed import World
 from vdsrlib.environment import choose_device, data_root, device_name
 from vdsrlib.files import InputError
+from vdsrlib.findings import (
+    EPOCHS,
+    Result,
+    Verdict,
+    judge_clipping,
+    judge_curve,
+    judge_growth,
+    judge_residual,
+    judge_scales,
+)
 from vdsrlib.images import (
     EMBEDDED_TEST,
     EMBEDDED_TRAIN,
@@ -39,7 +46,6 @@ from vdsrlib.parameters import parse_scales
 from vdsrlib.recipe import Recipe, get_recipe
 from vdsrlib.training import Diverged, Images, train, with_precision
 
-EPOCHS = 80  # of the paper's training; an epoch here is one eightieth of a run's steps
 KEPT_LOSSES = 100  # points of a loss curve in a result
 
 
@@ -95,67 +101,6 @@ class Study(NamedTuple):
         if name not in ("micro", "full"):
             raise InputError(f"Unknown size {name!r}; write micro or full.")
         return self.micro if name == "micro" else self.full
-
-
-Result = dict[str, Any]
-"""What a run gave: label, value, seed, images, recipe, validation, loss, diverged (the step, or None) …"""
-
-
-class Comparison(NamedTuple):
-    """PSNR of one network less that of another, in dB, a number a seed."""
-
-    differences: tuple[float, ...]
-
-    def at_least(self, bound: float) -> str:
-        """Whether the differences lie above the bound: "supported", "not supported", or "undecided"."""
-        if self.differences and all(value > bound for value in self.differences):
-            return "supported"
-        below = self.differences and all(value < bound for value in self.differences)
-        return "not supported" if below else "undecided"
-
-    def __str__(self) -> str:
-        if not self.differences:
-            return "an unknown amount, for want of runs"
-        low, high = min(self.differences), max(self.differences)
-        seeds = f"{len(self.differences)} seed{'s' * (len(self.differences) > 1)}"
-        if not all(map(math.isfinite, self.differences)):
-            return f"a run diverged ({', '.join(f'{value:+.2f}' for value in self.differences)} dB)"
-        return f"{np.mean(self.differences):+.2f} dB ({low:+.2f} to {high:+.2f} over {seeds})"
-
-
-class Verdict(NamedTuple):
-    """What the runs say of a claim: one word for all of it, and the sentences behind it."""
-
-    status: str
-    lines: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return "\n".join([f"{self.status} at this size:", *(f"  {line}" for line in self.lines)])
-
-
-class PowerLaw(NamedTuple):
-    """limit - factor * x ** -exponent, and the root of the mean squared distance of the points from it.
-
-    With a tiny exponent it cannot be told from a logarithm, with a large one it is at its limit; as text it
-    then says so.
-    """
-
-    limit: float
-    factor: float
-    exponent: float
-    error: float
-
-    def __call__(self, x: Any) -> Any:
-        """The law's value at x."""
-        return self.limit - self.factor * np.asarray(x, dtype=float) ** -self.exponent
-
-    def __str__(self) -> str:
-        words = f"gain = {self.limit:.2f} - {self.factor:.2f} n^-{self.exponent:.2f} dB"
-        if self.exponent < 0.05:
-            words = "the gain grows as the logarithm of n, no limit in sight"
-        if self.exponent > 3:
-            words = f"the gain has reached its limit, {self.limit:.2f} dB"
-        return f"{words}, to within {self.error:.2f} dB"
 
 
 # What each study varies.
@@ -233,218 +178,6 @@ def _combination(text: str) -> str:
     return "_".join(f"{scale:g}" for scale in parse_scales(text))
 
 
-# What the runs say. A diverged run counts as a PSNR of minus infinity.
-
-
-def psnr(result: Result, scale: float, epoch: float = EPOCHS) -> float:
-    """PSNR in dB at an epoch, by default the last; minus infinity from where the run has diverged."""
-    step = result["recipe"]["steps"] * epoch / EPOCHS
-    if result["diverged"] is not None and step >= result["diverged"]:
-        return -math.inf
-    nearest = min(result["validation"], key=lambda row: abs(row["step"] - step))
-    return nearest["psnr"][f"{scale:g}"]["model"]
-
-
-def gain(result: Result, scale: float) -> float:
-    """The last PSNR less that of interpolation, in dB; minus infinity where the run has diverged."""
-    last = psnr(result, scale)
-    return (
-        last - result["validation"][-1]["psnr"][f"{scale:g}"]["interpolation"] if last > -math.inf else last
-    )
-
-
-def labels(results: Iterable[Result]) -> list[str]:
-    """The labels of the results, each once, in their order."""
-    return list(dict.fromkeys(result["label"] for result in results))
-
-
-def of(results: Iterable[Result], label: str) -> list[Result]:
-    """The results of that label, one a seed."""
-    return [result for result in results if result["label"] == label]
-
-
-def scales_of(results: Iterable[Result]) -> list[float]:
-    """The scales at which all of the results were measured."""
-    return sorted(set.intersection(*(set(result["scales"]) for result in results)))
-
-
-def compare(
-    results: Sequence[Result], one: str, other: str, scale: float, epoch: float = EPOCHS
-) -> Comparison:
-    """PSNR of label ``one`` less that of ``other``, seed by seed."""
-    first, second = (
-        {run["seed"]: psnr(run, scale, epoch) for run in of(results, name)} for name in (one, other)
-    )
-    return Comparison(tuple(first[seed] - second[seed] for seed in first if seed in second))
-
-
-Curve = tuple[Sequence[float], list[float], list[float], list[float]]
-"""x, and the mean, the least and the greatest of the seeds there; what has diverged is left out."""
-
-
-def curve(x: Sequence[float], values: Sequence[Sequence[float]]) -> Curve:
-    """The curve of these values, a row for every x and in it a number for every seed."""
-    finite = [[value for value in row if math.isfinite(value)] or [math.nan] for row in values]
-    means = [float(np.mean(row)) for row in finite]
-    return x, means, [min(row) for row in finite], [max(row) for row in finite]
-
-
-def over_epochs(results: Sequence[Result], label: str, scale: float) -> Curve:
-    """PSNR in dB of a label's runs over the epochs at which it was measured."""
-    runs = of(results, label)
-    steps = runs[0]["recipe"]["steps"]
-    measured = max((run["validation"] for run in runs), key=len)
-    epochs = [row["step"] * EPOCHS / steps for row in measured]
-    return curve(epochs, [[psnr(run, scale, epoch) for run in runs] for epoch in epochs])
-
-
-def over_values(results: Sequence[Result], scale: float) -> Curve:
-    """The last gain in dB over interpolation, over what the study varies."""
-    ranked = sorted(labels(results), key=lambda label: of(results, label)[0]["value"])
-    runs = [of(results, label) for label in ranked]
-    return curve([row[0]["value"] for row in runs], [[gain(run, scale) for run in row] for row in runs])
-
-
-def over_steps(results: Sequence[Result], label: str) -> Curve:
-    """The loss of a label's runs over the steps."""
-    losses = [dict(run["loss"]) for run in of(results, label)]
-    steps = max(losses, key=len)
-    return curve(list(steps), [[loss.get(step, math.nan) for loss in losses] for step in steps])
-
-
-def table(results: Sequence[Result]) -> tuple[list[list[str]], list[str]]:
-    """Rows and headers: the last PSNR in dB of every label at every scale, and its gain, over the seeds."""
-    scales = scales_of(results)
-    rows = []
-    for label in labels(results):
-        runs = of(results, label)
-        row = [label]
-        for scale in scales:
-            _, (mean,), (low,), (high,) = curve([0], [[psnr(run, scale) for run in runs]])
-            _, (more,), _, _ = curve([0], [[gain(run, scale) for run in runs]])
-            row.append("" if math.isnan(mean) else f"{mean:.2f} ({low:.2f} to {high:.2f}), {more:+.2f}")
-        lost = sum(run["diverged"] is not None for run in runs)
-        rows.append([*row, f"{lost} of {len(runs)}"])
-    return rows, ["", *(f"×{scale:g}: PSNR (least to greatest), gain" for scale in scales), "diverged"]
-
-
-def _together(statuses: Iterable[str]) -> str:
-    found = set(statuses)
-    if len(found) == 1:
-        return found.pop()
-    return "partly supported" if found & {"supported", "partly supported"} else "undecided"
-
-
-def _judge_growth(results: Sequence[Result]) -> Verdict:
-    """More is better: the most above the least for every seed, and the best on average, at every scale."""
-    ranked = sorted(labels(results), key=lambda label: of(results, label)[0]["value"])
-    lines, statuses = [], []
-    for scale in scales_of(results):
-        found = compare(results, ranked[-1], ranked[0], scale)
-        best = max(ranked, key=lambda label: np.mean([psnr(run, scale) for run in of(results, label)]))
-        partly = best != ranked[-1] and found.at_least(0) == "supported"
-        statuses.append("partly supported" if partly else found.at_least(0))
-        lines.append(
-            f"×{scale:g}: {ranked[-1]} above {ranked[0]} by {found}; "
-            f"the best on average: {best}: {statuses[-1]}"
-        )
-    return Verdict(_together(statuses), tuple(lines))
-
-
-def _judge_residual(results: Sequence[Result]) -> Verdict:
-    """Faster: above after an eighth of the steps. Higher: above at the end. At every rate."""
-    lines, statuses = [], []
-    for rate in dict.fromkeys(result["value"] for result in results):
-        pair = [f"{kind}, rate {rate:g}" for kind in ("residual", "non-residual")]
-        for epoch in (EPOCHS // 8, EPOCHS):
-            for scale in scales_of(results):
-                found = compare(results, pair[0], pair[1], scale, epoch)
-                statuses.append(found.at_least(0))
-                lines.append(f"rate {rate:g}, epoch {epoch}: residual above by {found}: {statuses[-1]}")
-    return Verdict(_together(statuses), tuple(lines))
-
-
-def _judge_clipping(results: Sequence[Result]) -> Verdict:
-    """Without clipping a run diverges; with the elementwise rule none does."""
-    lines, statuses = [], []
-    for label in labels(results):
-        runs = of(results, label)
-        lost = sum(run["diverged"] is not None for run in runs)
-        ends = [gain(run, scale) for run in runs for scale in scales_of(runs) if not run["diverged"]]
-        after = f"; at the end {min(ends):+.2f} to {max(ends):+.2f} dB above interpolation" if ends else ""
-        lines.append(f"{label}: {lost} of {len(runs)} runs diverge{after}")
-        if label == "none" or label.startswith("element"):
-            as_claimed = lost == (len(runs) if label == "none" else 0)
-            statuses.append("supported" if as_claimed else "not supported")
-    return Verdict(_together(statuses), tuple(lines))
-
-
-TOLERANCE = 0.05  # dB; the paper's own network for all scales is 0.04 dB below the one for ×2
-
-
-def _judge_scales(results: Sequence[Result]) -> Verdict:
-    """One network for all scales is as good as one for each: not below it by more than the tolerance."""
-    joint = max(labels(results), key=len)
-    lines, statuses = [], []
-    for scale in scales_of(results):
-        single = f"×{scale:g}"
-        if single != joint and of(results, single):
-            found = compare(results, joint, single, scale)
-            statuses.append(found.at_least(-TOLERANCE))
-            lines.append(f"tested at {single}: {joint} above {single} alone by {found}: {statuses[-1]}")
-    return Verdict(_together(statuses), tuple(lines))
-
-
-def _judge_curve(results: Sequence[Result]) -> Verdict:
-    """More is better; and how the gain grows."""
-    verdict = _judge_growth(results)
-    lines = list(verdict.lines)
-    least, most = (end(result["value"] for result in results) for end in (min, max))
-    for scale in scales_of(results):
-        try:
-            law = fit_power_law(*zip(*((r["value"], gain(r, scale)) for r in results), strict=True))
-        except InputError as error:
-            lines.append(f"×{scale:g}: {error}")
-        else:
-            more = f"{law}; twice {most} would add {law(2 * most) - law(most):+.2f} dB"
-            flat = f"no growth beyond the scatter of {law.error:.2f} dB"
-            lines.append(f"×{scale:g}: {more if law(most) - law(least) > law.error else flat}")
-    return Verdict(verdict.status, tuple(lines))
-
-
-def fit_power_law(x: Sequence[float], y: Sequence[float]) -> PowerLaw:
-    """Fit limit - factor * x ** -exponent by least squares, with a positive factor and exponent.
-
-    Args:
-        x: positive; at least three different values.
-        y: as many numbers; those that are not finite are left out.
-
-    Raises:
-        InputError: there are fewer than three different values, or no such law fits.
-    """
-    at, values = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    at, values = at[np.isfinite(values)], values[np.isfinite(values)]
-    if len(set(at)) < 3:
-        raise InputError("A power law needs at least three different values.")
-    unit = at.min()  # so that the numbers are about 1, whatever x counts
-
-    def law(x: np.ndarray, limit: float, factor: float, exponent: float) -> np.ndarray:
-        return limit - factor * x**-exponent
-
-    try:
-        (limit, factor, exponent), _ = curve_fit(
-            law,
-            at / unit,
-            values,
-            p0=(values.max(), max(np.ptp(values), 1e-6), 0.5),
-            bounds=([-np.inf, 0, 0.01], [np.inf, np.inf, 10]),
-        )
-    except RuntimeError:
-        raise InputError("No power law fits these values.") from None
-    error = float(np.sqrt(np.mean((law(at / unit, limit, factor, exponent) - values) ** 2)))
-    return PowerLaw(float(limit), float(factor * unit**exponent), float(exponent), error)
-
-
 _OURS = get_recipe("best", scales=(2, 3, 4), patch_size=41, batch_size=64, steps=9960)
 _PAPER = get_recipe("paper", scales=2, depth=10, steps=10_000, decay_steps=2500)
 _MICRO = {"width": 16, "patch_size": 24, "batch_size": 8}
@@ -457,7 +190,7 @@ STUDIES = {
         "the deeper, the better",
         _depth,
         _whole,
-        _judge_growth,
+        judge_growth,
         Size(_OURS, (5, 8, 11, 14, 17, 20)),
         Size(_OURS_MICRO, (2, 4, 8)),
     ),
@@ -466,7 +199,7 @@ STUDIES = {
         "residual learning converges faster, and higher",
         _residual,
         _rate,
-        _judge_residual,
+        judge_residual,
         Size(_PAPER, (0.1, 0.01, 0.001), EPOCHS),
         Size(_PAPER_MICRO, (0.1, 0.01, 0.001), 8),
     ),
@@ -475,7 +208,7 @@ STUDIES = {
         "clipping keeps training at a high rate from diverging",
         _clipping,
         _rule,
-        _judge_clipping,
+        judge_clipping,
         Size(
             replace(_PAPER, scales=(2, 3, 4), depth=20, steps=2500),
             ("none", "element:0.01", "element:0.001", "element:0.0001", "norm:0.4", "norm:0.004"),
@@ -490,7 +223,7 @@ STUDIES = {
         "one network for all scales is as good as one for each",
         _scales,
         _combination,
-        _judge_scales,
+        judge_scales,
         Size(_OURS, ("2", "3", "4", "2_3", "2_4", "3_4", "2_3_4"), scales=(2, 3, 4)),
         Size(_OURS_MICRO, ("2", "3", "4", "2_3_4"), scales=(2, 3, 4)),
     ),
@@ -499,7 +232,7 @@ STUDIES = {
         "the more training images, the better",
         _images,
         _whole,
-        _judge_curve,
+        judge_curve,
         Size(_OURS, (3, 6, 11, 23, 45, 91)),
         Size(_OURS_MICRO, (2, 5, 12, 40)),
     ),
@@ -508,7 +241,7 @@ STUDIES = {
         "the longer the training, the better",
         _steps,
         _whole,
-        _judge_curve,
+        judge_curve,
         Size(_OURS, (156, 312, 625, 1250, 2500, 5000, 10_000)),
         Size(_OURS_MICRO, (15, 30, 60, 120)),
     ),
