@@ -34,7 +34,7 @@ def doctor() -> list[tuple[bool, str]]:
     except InputError as error:
         report.append((False, f"data: {error}"))
     try:
-        for path in {checkpoint.DEFAULT, *checkpoint.shipped_weights()}:
+        for path in sorted({checkpoint.DEFAULT, *checkpoint.shipped_weights()}):
             loaded = checkpoint.load(path)
             report.append((True, f"weights {path.name}: {loaded.summary()}"))
     except InputError as error:

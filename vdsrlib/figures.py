@@ -29,6 +29,7 @@ from vdsrlib.resolve import Resolved
 
 # Okabe and Ito's palette, told apart with every kind of colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+STYLES = ("-", "--", ":", "-.")
 DPI = 80
 WIDTH = 10.5  # inches, of a full row
 
@@ -176,7 +177,7 @@ def size_histogram(shorter: Sequence[int], scales: Sequence[float]) -> Figure:
     edges = np.geomspace(max(1, low) * 0.95, high * 1.05, 25)
     for i, (name, side) in enumerate(sides.items()):
         count, _ = np.histogram(side, bins=edges)
-        colour, style = COLOURS[i % len(COLOURS)], ("-", "--", ":", "-.")[i % 4]
+        colour, style = COLOURS[i % len(COLOURS)], STYLES[i % 4]
         axes[0, 0].stairs(count, edges, linestyle=style, color=colour, linewidth=1.6, label=name)
     axes[0, 0].set(xlabel="shorter side (pixels, log scale)", ylabel="images", xscale="log")
     ticks = [tick for tick in (16, 32, 64, 128, 256, 512, 1024, 2048, 4096) if edges[0] <= tick <= edges[-1]]
@@ -194,7 +195,7 @@ def response_plot(frequencies: np.ndarray, responses: Mapping[str, np.ndarray], 
     axis.axvspan(nyquist, 0.5, color="0.93")
     axis.text(nyquist + 0.005, 1.13, "LR cannot hold these: what is left turns false", fontsize=8.5, va="top")
     for i, (name, response) in enumerate(responses.items()):
-        style = ("-", "--", ":", "-.")[i % 4]
+        style = STYLES[i % 4]
         axis.plot(frequencies, response, style, color=COLOURS[i % len(COLOURS)], label=name)
     axis.set(xlabel="frequency in HR (waves a pixel)", ylabel="amplitude left in LR")
     axis.set(xlim=(0, 0.5), ylim=(0, 1.15))
@@ -240,7 +241,7 @@ def line_plot(
     figure, axes = _figure(1, 1, WIDTH if beside else 7.5, 3.4)
     axis = axes[0, 0]
     for i, (name, (x, y, *band)) in enumerate(curves.items()):
-        style, colour = ("-", "--", ":", "-.")[i % 4], COLOURS[i % len(COLOURS)]
+        style, colour = STYLES[i % 4], COLOURS[i % len(COLOURS)]
         axis.plot(x, y, style, marker=marker, markersize=3.5, color=colour, label=name)
         if band:
             axis.fill_between(x, *band, color=colour, alpha=0.18, linewidth=0)
@@ -343,7 +344,7 @@ def loss_curves(histories: Mapping[str, Sequence[Mapping[str, float]]], points: 
         for i, name in enumerate(members):
             steps, loss = (np.array([row[key] for row in histories[name]]) for key in ("step", "loss"))
             mean = np.convolve(loss, np.full(points, 1 / points), "valid")
-            style, colour = ("-", "--", ":", "-.")[i // len(COLOURS)], COLOURS[i % len(COLOURS)]
+            style, colour = STYLES[i // len(COLOURS)], COLOURS[i % len(COLOURS)]
             label = name.partition("-")[2]
             axis.plot(steps[points - 1 :], mean, style, color=colour, linewidth=1.3, label=label)
         axis.set(xlabel="step", ylabel=f"loss (mean of {points} rows)", title=group)

@@ -1,15 +1,19 @@
 """Measured results on disk: each with the parameters, weights, device and versions that made it."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from matplotlib.figure import Figure
 
 from vdsrlib.checkpoint import Checkpoint
 from vdsrlib.environment import device_name, versions
 from vdsrlib.files import InputError, atomic, write_json
+
+if TYPE_CHECKING:  # half a second that no command needs
+    from matplotlib.figure import Figure
 
 COMMITTED = Path(__file__).parents[1] / "notebooks" / "results"
 

@@ -88,8 +88,7 @@ def main() -> None:
     parser.add_argument("--out", help="write the table as JSON")
     options = parser.parse_args()
     device = choose_device(options.device)
-    # three passes over the network's weights, each a multiplication and an addition a pixel
-    work = 6.0 * sum(p.numel() for p in VDSR().parameters() if p.ndim == 4) * 41**2 * options.batch
+    work = get_recipe("best", batch_size=options.batch, patch_size=41, steps=1).flops
 
     steps: dict[str, Step] = {
         "plain: NCHW, float32, DataLoader, Adam": plain(options.batch, device),
