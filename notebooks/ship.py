@@ -1,37 +1,40 @@
-"""Ship trained networks: into the package as float16, the record of their training into results/.
+"""Ship trained networks: into the package as float16, the record of their training into results/training/.
 
 Usage: python notebooks/ship.py RUNS, a folder with one folder a network, as ``make weights`` leaves it:
-"vdsr" (luma), "vdsr-rgb", and PROTOCOL-SCALES, the networks of Tables 2.
+"vdsr" (luma), "vdsr-rgb", and PROTOCOL-SCALES, the networks of Tables 2. What is not there stays as it is.
 """
 
 import json
+import shutil
 import sys
 from copy import deepcopy
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
-from vdsrlib import checkpoint, figures
+from vdsrlib import checkpoint
 from vdsrlib.evaluation import evaluate
 from vdsrlib.files import InputError, sha256, write_json
-from vdsrlib.images import benchmark_images, read_image
+from vdsrlib.images import benchmark_images
 from vdsrlib.protocol import get_protocol
-from vdsrlib.records import COMMITTED, write_picture
+from vdsrlib.records import COMMITTED
 
 MOVED = 0.002  # dB by which storage in float16 may move a score
-RECORDS = {"vdsr": "03_train.json", "vdsr-rgb": "03_train_rgb.json"}
 POINTS = 200  # of a loss curve, at most
 
 
-def ship(folder: Path, target: Path) -> dict:
-    """Store one network as float16, and return its record, with the hash of what is shipped.
+def ship(folder: Path, weights: Path, records: Path) -> None:
+    """Put one network, stored as float16, its record and its samples in place, if they are not there yet.
 
     Raises:
         InputError: float16 moves its scores by more than ``MOVED``.
     """
-    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    target, record = weights / f"{folder.name}.safetensors", records / f"{folder.name}.json"
     trained = checkpoint.load(folder / "weights.safetensors")
-    halved = trained.model.half()
+    halved = deepcopy(trained.model).half()
+    if record.exists() and _shipped(target, halved, trained.info):
+        return
     ((name, last),) = trained.info["validation"].items()
     found, paths = benchmark_images(name)
     if found != name:
@@ -42,24 +45,27 @@ def ship(folder: Path, target: Path) -> dict:
         if abs(moved) > MOVED:
             raise InputError(f"{folder.name} ×{scale}: float16 moves its PSNR by {moved:+.4f} dB.")
     checkpoint.save(target, halved, trained.info)
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     run["weights"] = {"file": target.name, "sha256": sha256(target)}
     run["history"] = run["history"][:: -(-len(run["history"]) // POINTS)]
-    return run
+    records.mkdir(exist_ok=True)
+    shutil.copy(folder / "samples.png", records / f"{folder.name}.png")
+    write_json(record, run)
+
+
+def _shipped(target: Path, halved: torch.nn.Module, info: dict) -> bool:
+    """Whether the network in the package is this one."""
+    if not target.exists():
+        return False
+    there = checkpoint.load(target)
+    pairs = zip(there.model.state_dict().values(), halved.state_dict().values(), strict=True)
+    return there.info == info and all(torch.equal(one, other.float()) for one, other in pairs)
 
 
 def main(root: Path) -> None:
     """Ship every finished network of a folder."""
-    finished = {path.parent.name: path.parent for path in sorted(root.glob("*/run.json"))}
-    shipped = {}
-    for name, folder in tqdm(finished.items()):
-        shipped[name] = ship(folder, checkpoint.WEIGHTS / f"{name}.safetensors")
-    for name, record in RECORDS.items():
-        if name in shipped:
-            write_json(COMMITTED / record, shipped.pop(name))
-    if shipped:
-        write_json(COMMITTED / "03_combinations.json", shipped)
-        samples = {name: read_image(finished[name] / "samples.png") for name in shipped}
-        write_picture(COMMITTED / "03_samples.png", figures.image_row(samples, columns=2))
+    for run in tqdm(sorted(root.glob("*/run.json"))):
+        ship(run.parent, checkpoint.WEIGHTS, COMMITTED / "training")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from vdsrlib.data import TrainingSet
 from vdsrlib.files import InputError
@@ -68,8 +69,8 @@ def origins(hr: np.ndarray, images: list[np.ndarray]):
 
 
 @PROTOCOLS
-@pytest.mark.parametrize("overlap", [True, False])
-def test_pairs_are_cut_at_one_place(make, paths, protocol, overlap):
+@pytest.mark.parametrize(("overlap", "candidates"), [(True, 1), (False, 1), (True, 3)])
+def test_pairs_are_cut_at_one_place(make, paths, protocol, overlap, candidates):
     """ILR patches come from the ILR of the whole image, from the place where HR was cut."""
     images = [pixels(path, protocol) for path in paths]
     ilrs = []
@@ -77,7 +78,9 @@ def test_pairs_are_cut_at_one_place(make, paths, protocol, overlap):
         crops = [image[: crop_length(len(image), s), : crop_length(image.shape[1], s)] for s in SCALES]
         ilrs.append([protocol.degrade(crop / 255, s)[1] for crop, s in zip(crops, SCALES, strict=True)])
     seen = []
-    for ilr, hr in pairs(protocol, make(protocol, SCALES, overlap=overlap).batch(0, BATCH)):
+    for ilr, hr in pairs(
+        protocol, make(protocol, SCALES, overlap=overlap, candidates=candidates).batch(0, BATCH)
+    ):
         fits = []
         for i, top, left, orientation in origins(hr, images):
             for s, whole in enumerate(ilrs[i]):
@@ -189,10 +192,25 @@ def test_copies_are_smaller_images(make, paths):
     assert found == set(range(len(wanted)))
 
 
-@PROTOCOLS
 @pytest.mark.parametrize("degrade_patch", [True, False])
-def test_shares_make_up_the_batch(make, protocol, degrade_patch):
-    training = make(protocol, SCALES, degrade_patch=degrade_patch)
+def test_of_the_candidates_the_hardest_is_used(make, monkeypatch, degrade_patch):
+    """Those that were drawn are seen as a batch of so many; the one furthest from its ILR is kept."""
+    training = make(SEED, SCALES, overlap=True, candidates=5, degrade_patch=degrade_patch)
+    kept = training.batch(2, 12)
+    drawn = []
+    monkeypatch.setattr(Tensor, "argmax", lambda errors, _: drawn.append(errors) or torch.argmin(errors, 0))
+    easy = training.batch(2, 12)
+    (errors,) = drawn
+    assert errors.shape == (5, 12)
+    for (ilr, hr), wanted in ((kept, errors.amax(0)), (easy, errors.amin(0))):
+        found = (ilr - hr).abs().mean((1, 2, 3)) / 2  # the network's range is twice as wide
+        torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-5)
+
+
+@PROTOCOLS
+@pytest.mark.parametrize(("degrade_patch", "candidates"), [(False, 1), (False, 4), (True, 1), (True, 4)])
+def test_shares_make_up_the_batch(make, protocol, degrade_patch, candidates):
+    training = make(protocol, SCALES, degrade_patch=degrade_patch, candidates=candidates)
     for whole, *parts in zip(
         training.batch(5, 9), *(training.batch(5, 9, (i, 3)) for i in range(3)), strict=True
     ):

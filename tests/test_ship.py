@@ -46,17 +46,14 @@ def package(tmp_path, monkeypatch, runs):
 
 def test_shipped_networks_are_the_trained_ones_in_half_the_room(package, runs):
     ship.main(runs / "weights")
-    assert {path.name for path in package.iterdir()} == {
-        "vdsr.safetensors",
-        "seed-2.safetensors",
-        "03_train.json",
-        "03_combinations.json",
-        "03_samples.png",
+    names = ("vdsr", "seed-2")
+    assert {path.name for path in package.glob("*.*")} == {f"{name}.safetensors" for name in names}
+    assert {path.name for path in (package / "training").iterdir()} == {
+        f"{name}.{kind}" for name in names for kind in ("json", "png")
     }
-    main = json.loads((package / "03_train.json").read_text())
-    others = json.loads((package / "03_combinations.json").read_text())
-    for name, record in {"vdsr": main, **others}.items():
+    for name in names:
         file = package / f"{name}.safetensors"
+        record = json.loads((package / "training" / f"{name}.json").read_text())
         assert record["weights"] == {"file": file.name, "sha256": sha256(file)}
         with safe_open(file, framework="pt") as stored:
             assert all(stored.get_tensor(key).dtype == torch.float16 for key in stored.keys())  # noqa: SIM118
@@ -81,3 +78,21 @@ def test_a_missing_validation_set_is_named(package, runs, monkeypatch):
     monkeypatch.delenv("VDSR_DATA")
     with pytest.raises(InputError, match=r"was validated on tiny, which is not there; set VDSR_DATA"):
         ship.main(runs / "weights")
+
+
+def test_what_is_shipped_already_is_left_alone_and_so_is_what_others_shipped(package, runs, monkeypatch):
+    ship.main(runs / "weights")
+    (package / "training" / "paper-3.json").write_text("{}")
+    before = {path: path.stat().st_mtime_ns for path in package.rglob("*.*")}
+    monkeypatch.setattr(ship, "evaluate", None)  # nothing is scored again
+    ship.main(runs / "weights")
+    assert {path: path.stat().st_mtime_ns for path in package.rglob("*.*")} == before
+
+
+def test_a_network_trained_anew_takes_the_place_of_the_former(package, runs):
+    ship.main(runs / "weights")
+    file, record = package / "vdsr.safetensors", package / "training" / "vdsr.json"
+    shutil.copy(package / "seed-2.safetensors", file)
+    ship.main(runs / "weights")
+    assert json.loads(record.read_text())["weights"]["sha256"] == sha256(file)
+    assert checkpoint.load(file).protocol == "paper"

@@ -19,7 +19,7 @@ from torch import nn
 from vdsrlib import checkpoint, training
 from vdsrlib.distributed import World
 from vdsrlib.evaluation import evaluate
-from vdsrlib.files import InputError
+from vdsrlib.files import InputError, sha256
 from vdsrlib.images import embedded, read_image, save_image
 from vdsrlib.model import VDSR
 from vdsrlib.optimizer import clip_gradients
@@ -282,6 +282,43 @@ def test_one_seed_one_result(train):
     assert not identical(one, other)
 
 
+class TestInit:
+    """Training that begins with a trained network."""
+
+    def test_first_step_is_from_those_weights(self, train):
+        first = train(name="first")
+        still = dataclasses.replace(TINY, steps=1, ema=0.0, learning_rate=1e-12, seed=7)
+        assert not identical(weights(first), weights(train(still, name="random")))
+        further = train(still, name="further", init=first.weights)
+        for one, other in zip(weights(first).values(), weights(further).values(), strict=True):
+            torch.testing.assert_close(one, other, atol=1e-10, rtol=0)
+        info = checkpoint.load(further.weights).info
+        assert info["init"] == {"file": "weights.safetensors", "sha256": sha256(first.weights)}
+
+    def test_resumed_it_is_the_same_and_from_elsewhere_another_run(self, train, tmp_path):
+        first = train(name="first")
+        whole = train(name="whole", init=first.weights)
+
+        def stop(line: str) -> None:
+            if line.startswith("step 20/"):
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            train(name="halves", init=first.weights, report=stop)
+        with pytest.raises(InputError, match=r"halves holds a run with another init"):
+            train(name="halves")
+        halves = train(name="halves", init=first.weights)
+        assert identical(weights(whole), weights(halves))
+
+    def test_another_network_is_refused(self, train):
+        first = train(name="first")
+        wider = dataclasses.replace(TINY, width=5)
+        with pytest.raises(InputError, match=r"write protocol paper, depth 3, width 4 and residual True"):
+            train(wider, name="wider", init=first.weights)
+        with pytest.raises(InputError, match=r"There is no weights file"):
+            train(name="none", init=first.weights.parent / "none.safetensors")
+
+
 def test_average_of_the_weights(train):
     """With ema, the saved weights lag behind those of the last step."""
     averaged = weights(train(name="average"))
@@ -297,7 +334,7 @@ def test_average_of_the_weights(train):
     [
         {"protocol": "seed", "degrade_patch": True, "overlap": True, "orientations": 1},
         {"precision": "bfloat16"},
-        {"optimizer": "muon", "loss": "absolute", "copies": (1.0, 0.5)},
+        {"optimizer": "muon", "loss": "absolute", "copies": (1.0, 0.5), "candidates": 4},
         {"optimizer": "sgd", "clip": "element", "loss": "sum", "learning_rate": 0.1, "weight_decay": 1e-4},
         {"clip": "norm", "theta": 0.4},
     ],

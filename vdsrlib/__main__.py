@@ -66,12 +66,14 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--validation-set", default="Set5")
     train.add_argument("--validate-every", type=int, default=500, metavar="STEPS")
     train.add_argument("--save-every", type=int, default=100, metavar="STEPS")
+    train.add_argument("--init", metavar="WEIGHTS", help="begin with these weights, not with random ones")
     train.add_argument("--store", metavar="DIR", help="prepare pixels there, for sets larger than memory")
     train.add_argument("--skip-broken", action="store_true", help="leave out images that cannot be read")
     knobs = train.add_argument_group("changes to the recipe")
     knobs.add_argument("--protocol", choices=PROTOCOLS, help="colour, degradation and range")
     knobs.add_argument("--scales", type=parse_scales, help="such as 2_3_4")
     knobs.add_argument("--patch-size", type=int)
+    knobs.add_argument("--candidates", type=int, help="patches drawn for every one used, the hardest")
     knobs.add_argument("--batch-size", type=int)
     knobs.add_argument("--depth", type=int)
     knobs.add_argument("--width", type=int)
@@ -177,6 +179,7 @@ def _train(arguments: argparse.Namespace) -> int:
         validation_set=arguments.validation_set,
         validate_every=arguments.validate_every,
         save_every=arguments.save_every,
+        init=arguments.init,
         store=arguments.store,
         skip_broken=arguments.skip_broken,
         device=arguments.device,

@@ -32,8 +32,9 @@ class TrainingSet:
     """Pairs of ILR and HR patches, drawn as a function of (seed, step) alone.
 
     The paper's section 3.2: 41 x 41 patches without overlap, all scales mixed in one batch; and 5.1:
-    rotated and flipped. Draws are with replacement and every patch is equally likely. Nothing
-    is remembered between steps, so a stopped run goes on with the very batches it would have had.
+    rotated and flipped. Draws are with replacement and, unless there are ``candidates``, every patch is
+    equally likely. Nothing is remembered between steps, so a stopped run goes on with the very batches
+    it would have had.
 
     Args:
         paths: HR images. Those smaller than a patch are left out and named in ``skipped``.
@@ -45,6 +46,7 @@ class TrainingSet:
             else degrade the whole image once a scale, and cut HR and ILR at the same place.
         orientations: 1 (as they are), 4 (rotations) or 8 (rotations and flips).
         copies: factors by which every image is resized; each copy counts as one more image.
+        candidates: patches drawn for every one that is used: that whose ILR is furthest from HR.
         seed: of the draws.
         device: where the pixels lie: HR takes 1 byte a sample, ILR 4 bytes a sample and scale.
         store: a folder; the pixels then lie in files there, are read as they are needed, and
@@ -67,6 +69,7 @@ class TrainingSet:
         degrade_patch: bool = False,
         orientations: int = 8,
         copies: Sequence[float] = (1.0,),
+        candidates: int = 1,
         seed: int = 0,
         device: torch.device | str = "cpu",
         store: str | Path | None = None,
@@ -75,6 +78,7 @@ class TrainingSet:
     ) -> None:
         self.protocol, self.scales, self.patch = protocol, tuple(scales), patch
         self.overlap, self.degrade_patch, self.seed = overlap, degrade_patch, seed
+        self.candidates = candidates
         self.copies, self.stored = tuple(copies), store is not None
         self.device = torch.device(device)
         self.skipped: list[str] = []
@@ -125,34 +129,40 @@ class TrainingSet:
         """
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
 
-        def draw(below: Tensor | int) -> Tensor:
-            return (torch.rand(size, generator=random, dtype=torch.float64) * below).long()
+        def draw(below: Tensor | int, *shape: int) -> Tensor:
+            return (torch.rand(shape, generator=random, dtype=torch.float64) * below).long()
 
-        image = torch.multinomial(self.patches.double(), size, replacement=True, generator=random)
+        drawn = self.candidates, size
+        image = torch.multinomial(
+            self.patches.double(), self.candidates * size, replacement=True, generator=random
+        ).view(drawn)
         stride = 1 if self.overlap else self.patch
-        top = draw(self._places(self.height[image])) * stride
-        left = draw(self._places(self.width[image])) * stride
-        scale = draw(len(self.scales))
-        cell = self.cells[draw(len(self.cells))]
-        row = top[:, None, None] + cell // self.patch
-        col = left[:, None, None] + cell % self.patch
+        top = draw(self._places(self.height[image]), *drawn) * stride
+        left = draw(self._places(self.width[image]), *drawn) * stride
+        scale = draw(len(self.scales), size)
+        cell = self.cells[draw(len(self.cells), size)]
+        row = top[..., None, None] + cell // self.patch
+        col = left[..., None, None] + cell % self.patch
         pixel = row * self.width[image, None, None] + col
 
         part = slice(share[0], None, share[1])
-        image, scale, pixel = image[part, None], scale[part], pixel[part, None]
+        image, scale, pixel = image[:, part, None], scale[part], pixel[:, part, None]
         channel, area = torch.arange(self.protocol.channels), self.height[image] * self.width[image]
         start = self.offset[image] * len(channel)  # of an image's planes in the flat tensor
         place = (start + area * channel)[..., None, None] + pixel
-        hr = self.hr[place.to(self.hr.device)].float() / 255.0
+        hr = self.hr[place.to(self.hr.device)].float() / 255.0  # candidates x patches x C x H x W
         if self.degrade_patch:
             ilr = torch.empty_like(hr)
             for i, factor in enumerate(self.scales):
-                chosen = (scale == i).to(hr.device)
-                ilr[chosen] = DEGRADATIONS[self.protocol.degradation](hr[chosen], factor)[1]
+                chosen = hr[:, scale == i]
+                degraded = DEGRADATIONS[self.protocol.degradation](chosen.flatten(0, 1), factor)[1]
+                ilr[:, scale == i] = degraded.view_as(chosen)
         else:
             plane = scale[:, None] * len(channel) + channel
             place = (start * len(self.scales) + area * plane)[..., None, None] + pixel
             ilr = self.ilr[place.to(self.ilr.device)]
+        hardest = (ilr - hr).abs().mean((2, 3, 4)).argmax(0), torch.arange(len(scale), device=hr.device)
+        ilr, hr = ilr[hardest], hr[hardest]
         return self.protocol.to_network(ilr), self.protocol.to_network(hr)
 
     def batches(

@@ -21,7 +21,8 @@ class Recipe:
         scales: mixed in every batch, evenly.
         depth, width, last_gain, residual: the network (see ``VDSR``).
         patch_size: side of the square training patches.
-        overlap, degrade_patch, orientations, copies: how patches are cut (see ``TrainingSet``).
+        overlap, degrade_patch, orientations, copies, candidates: how patches are cut and chosen (see
+            ``TrainingSet``).
         batch_size: patches a step.
         steps: optimizer steps in all.
         optimizer: "sgd" (momentum 0.9), "adam", or "muon": every convolution's step is made orthogonal
@@ -56,6 +57,7 @@ class Recipe:
     degrade_patch: bool = False
     orientations: int = 8
     copies: tuple[float, ...] = (1.0,)
+    candidates: int = 1
     batch_size: int = 64
     steps: int = 9960
     optimizer: str = "sgd"
@@ -92,6 +94,7 @@ class Recipe:
             "depth": 2,
             "width": 1,
             "patch_size": 3,
+            "candidates": 1,
             "batch_size": 1,
             "steps": 1,
             "decay_steps": 0,
@@ -176,6 +179,7 @@ RECIPES = {
             last_gain=0.01,
             patch_size=64,
             overlap=True,
+            candidates=4,
             batch_size=32,
             steps=100_000,
             optimizer="muon",

@@ -77,6 +77,7 @@ def train(
     validation_set: str = "Set5",
     validate_every: int = 500,
     save_every: int = 100,
+    init: str | Path | None = None,
     store: str | Path | None = None,
     skip_broken: bool = False,
     device: str = "auto",
@@ -103,6 +104,8 @@ def train(
         validation_set: benchmark to score during training, under the recipe's protocol.
         validate_every: steps between validations; 0 for none but the last.
         save_every: steps between saved states.
+        init: weights to begin with, instead of random ones: to train a network further, or to adapt it to
+            other images.
         store: folder for prepared pixels, for sets larger than memory (see ``TrainingSet``).
         skip_broken: leave out images that cannot be read, rather than refuse to begin.
         device: "auto", "cpu", "cuda" or "mps".
@@ -116,8 +119,8 @@ def train(
 
     Raises:
         Diverged: the loss or a weight is no longer finite; the last saved state is kept.
-        InputError: images or folders are unusable, or ``ckpt_path`` holds a run of another recipe or of
-            other images.
+        InputError: images or folders are unusable, ``init`` is no network as the recipe asks for, or
+            ``ckpt_path`` holds a run of another recipe, from other weights, or of other images.
     """
     for name, value, least in (("save_every", save_every, 1), ("validate_every", validate_every, 0)):
         if value < least:
@@ -136,6 +139,7 @@ def train(
             images or training_images(data_path),
             validation or benchmark_images(validation_set, data_path),
             validation_scales or recipe.scales,
+            checkpoint.load(init) if init else None,
             report if joined.leads else _silent,
         )
         if training.finished:
@@ -171,6 +175,7 @@ class _Training:
         images: Images,
         validation: Images,
         validation_scales: Sequence[float],
+        init: checkpoint.Checkpoint | None,
         report: Callable[[str], None],
     ) -> None:
         self.recipe, self.folder, self.world, self.report = recipe, folder, world, report
@@ -178,13 +183,17 @@ class _Training:
         self.data_name, self.paths = images
         self.validation_name, self.validation_paths = validation
         self.validation_scales = validation_scales
+        self.init = init
         self.identity = {
             **recipe.to_dict(),
+            "init": init.hash if init else None,
             "images": [[path.name, files.sha256(path)] for path in self.paths],
         }
 
         torch.manual_seed(recipe.seed)
         self.model = build(recipe)
+        if init:
+            _begin_with(self.model, recipe, init)
         self.model.to(world.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
         self.scored = cast(VDSR, self.average.module) if recipe.ema else self.model
@@ -319,6 +328,7 @@ class _Training:
             "protocol": self.protocol.name,
             "scales": list(self.recipe.scales),
             "recipe": self.recipe.to_dict(),
+            **({"init": {"file": self.init.file, "sha256": self.init.hash}} if self.init else {}),
             "data": f"{self.data_name}, {len(self.paths) - len(self.data.broken)} images",
             "validation": {self.validation_name: self.run.validation[-1]},
             "device": device_name(self.world.device),
@@ -350,6 +360,7 @@ def training_set(recipe: Recipe, paths: Sequence[Path], **options: Any) -> Train
         degrade_patch=recipe.degrade_patch,
         orientations=recipe.orientations,
         copies=recipe.copies,
+        candidates=recipe.candidates,
         seed=recipe.seed,
         **options,
     )
@@ -359,6 +370,17 @@ def build(recipe: Recipe) -> VDSR:
     """The network that a recipe asks for, with the initial weights that the random state gives."""
     channels = get_protocol(recipe.protocol).channels
     return VDSR(recipe.depth, recipe.width, channels, recipe.last_gain, recipe.residual)
+
+
+def _begin_with(model: VDSR, recipe: Recipe, init: checkpoint.Checkpoint) -> None:
+    """Copy the weights of ``init``, unless they are of another network than the recipe's."""
+    there = (init.protocol, init.model.depth, init.model.width, init.model.adds_ilr)
+    if there != (recipe.protocol, recipe.depth, recipe.width, recipe.residual):
+        raise InputError(
+            f"{init.file}, to begin with, is another network than the recipe's; write "
+            "protocol {}, depth {}, width {} and residual {}.".format(*there)
+        )
+    model.load_state_dict(init.model.state_dict())
 
 
 def backward(recipe: Recipe, network: nn.Module, ilr: Tensor, hr: Tensor) -> Tensor:
@@ -443,7 +465,8 @@ def _load_state(path: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
         return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        found = {"residual": True, **state["identity"]}  # states from before there was a choice
+        # what is new since there are states
+        found = {"residual": True, "candidates": 1, "init": None, **state["identity"]}
     except Exception as error:  # unpickling fails in as many ways as there are damages
         raise InputError(f"{path} is damaged ({error}); remove it to start again.") from error
     changed = [name for name, value in wanted.items() if found.get(name) != value]
