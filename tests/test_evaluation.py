@@ -49,6 +49,15 @@ def test_rows_and_means(make_model, paths, protocol):
     assert result["mean"]["model"]["psnr"] != result["mean"]["interpolation"]["psnr"]
 
 
+def test_the_hash_is_of_the_images_in_their_order(paths, tmp_path):
+    found = evaluate(None, PAPER, paths, 2)["sha256"]
+    assert len(found) == 64
+    assert found != evaluate(None, PAPER, paths[:1], 2)["sha256"]
+    renamed = [shutil.copy(path, tmp_path / f"z{path.name}") for path in paths]
+    assert found == evaluate(None, PAPER, renamed, 2)["sha256"]
+    assert found != evaluate(None, PAPER, renamed[::-1], 2)["sha256"]
+
+
 @pytest.mark.parametrize(("channels", "protocol"), [(3, PAPER), (1, SEED)], ids=["paper", "seed"])
 def test_channels_must_fit(make_model, paths, photo, channels, protocol):
     model = make_model(channels)
@@ -147,8 +156,17 @@ class TestCache:
 
     def test_computed_once(self, score, paths, make_model):
         first = score()
-        assert first == (evaluate(make_model(), PAPER, paths, 2), 2)
-        assert score() == (first[0], 0)
+        plain = evaluate(make_model(), PAPER, paths, 2)
+        assert plain["seconds"] > 0
+        assert first == ({**plain, "seconds": first[0]["seconds"]}, 2)
+        assert score() == (first[0], 0), "with the seconds of the first time"
+
+    def test_scores_without_a_time(self, score, tmp_path):
+        """As those are that were kept before the time was."""
+        first, _ = score()
+        kept = next((tmp_path / "cache").iterdir())
+        kept.write_text(json.dumps({k: v for k, v in json.loads(kept.read_text()).items() if k != "seconds"}))
+        assert score() == ({**first, "seconds": None}, 0)
 
     @pytest.mark.parametrize(
         "change",
@@ -176,7 +194,8 @@ class TestCache:
         first = score()
         for path in (tmp_path / "cache").iterdir():
             path.write_bytes(path.read_bytes()[:9])
-        assert score() == first
+        again, calls = score()
+        assert (again["images"], calls) == (first[0]["images"], first[1])
 
     def test_killed_evaluation_goes_on(self, score, paths, tmp_path):
         """The second image is broken: the first one's scores are kept."""
@@ -196,6 +215,7 @@ def test_processes_share_the_images(call_cli, cli_environment, tmp_path, tiny, p
     one = json.loads(call_cli(*typed)[1])
     both = json.loads(shared.stdout)
     assert [row["name"] for row in both["images"]] == ["a", "b"]
+    assert both["sha256"] == one["sha256"]
     for method, score in one["mean"].items():
         assert both["mean"][method]["psnr"] == pytest.approx(score["psnr"], abs=1e-6)
     assert len(list((tmp_path / "cache").iterdir())) == 4

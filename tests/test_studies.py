@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,7 @@ class TestGrid:
             ("depth", {"values": "2_4_8"}, "'2_4_8' is no whole number"),
             ("depth", {"values": "1"}, "depth is 1"),
             ("depth", {"width": 0}, "width is 0"),
+            ("candidates", {"values": "0"}, "'0' is no whole number"),
             ("depth", {"steps": 0}, "steps is 0"),
             ("residual", {"values": "0.1,fast"}, "'fast' is no learning rate"),
             ("clipping", {"values": "element"}, "'element' is no clipping rule; write none, element:1e-4"),
@@ -106,6 +108,12 @@ class TestGrid:
         with pytest.raises(InputError) as caught:
             studies.grid(name, **options)
         assert sentence in str(caught.value)
+
+    def test_the_papers_patches_are_drawn_alike(self):
+        """Only the study of candidates chooses among patches."""
+        drawn = {name: {run.recipe.candidates for run in studies.grid(name, "full")} for name in studies.STUDIES}
+        assert drawn.pop("candidates") == {1, 2, 4, 8}
+        assert all(found == {1} for found in drawn.values())
 
     def test_more_images_than_there_are(self, conduct, tmp_path):
         with pytest.raises(InputError, match="There are 40 training images, not 41"):
@@ -313,6 +321,19 @@ class TestProcesses:
         alone, _, _ = conduct("depth", root="alone", values="2,3,4")
         assert without_time(record["results"]) == without_time(alone)
         assert both.stdout.count("The deeper, the better: ") == 1
+
+    def test_a_notebook_can_start_others(self, conduct):
+        """The runs of a grid are shared with processes started for it; each is done once."""
+        alone, _, every_line = conduct("depth", root="alone", values="2,3,4", steps=400)
+        shared, failures, lines = conduct("depth", root="runs", values="2,3,4", steps=400, processes=2)
+        assert without_time(shared) == without_time(alone)
+        assert not failures
+        assert 0 < len(lines) < len(every_line) == 6
+
+    def test_others_that_cannot_begin_leave_the_runs_to_this_process(self, conduct, monkeypatch):
+        monkeypatch.setattr(studies.ProcessPoolExecutor, "submit", lambda *_: Future())  # never starts
+        results, failures, lines = conduct("depth", values="2,3", processes=3)
+        assert (len(results), len(failures), len(lines)) == (4, 0, 4)
 
     @pytest.mark.parametrize(
         ("typed", "sentence"),

@@ -14,7 +14,7 @@ from vdsrlib.distributed import join
 from vdsrlib.doctor import doctor
 from vdsrlib.engine import ENGINES, prepare
 from vdsrlib.environment import choose_device, device_name, versions
-from vdsrlib.evaluation import ScoreCache, evaluate, predict, self_ensemble
+from vdsrlib.evaluation import METHODS, ScoreCache, evaluate, predict, self_ensemble
 from vdsrlib.export import export
 from vdsrlib.features import activations, mosaic, survey
 from vdsrlib.files import InputError, to_json
@@ -259,12 +259,11 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         print(to_json(record))
         return status
     print(f"{protocol.name} protocol, x{arguments.scale:g}, {loaded.summary()}")
-    methods = ("interpolation", "model")
     rows = [
-        [row["name"], *(f"{row[m]['psnr']:.2f} / {row[m]['ssim']:.4f}" for m in methods)]
+        [row["name"], *(f"{row[m]['psnr']:.2f} / {row[m]['ssim']:.4f}" for m in METHODS)]
         for row in [*result["images"], {"name": f"mean of {len(result['images'])}", **result["mean"]}]
     ]
-    print(tabulate(rows, ["PSNR (dB) / SSIM", *methods], disable_numparse=True))
+    print(tabulate(rows, ["PSNR (dB) / SSIM", *METHODS], disable_numparse=True))
     return status
 
 

@@ -4,11 +4,12 @@ import dataclasses
 import hashlib
 import json
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -81,6 +82,16 @@ def predict_luma(model: VDSR, ilr: np.ndarray, protocol: Protocol) -> np.ndarray
 Predict = Callable[[VDSR, np.ndarray, Protocol], np.ndarray]
 
 
+METHODS = ("interpolation", "model")
+
+
+class Timed(NamedTuple):
+    """A score, and the seconds that it took; None where they were not kept."""
+
+    score: Score
+    seconds: float | None
+
+
 @dataclass(frozen=True)
 class ScoreCache:
     """Scores that were computed before, a small file each, found by content and never by name.
@@ -97,17 +108,18 @@ class ScoreCache:
     folder: Path
     weights: str
 
-    def get(self, compute: Callable[[], Score], *key: Any) -> Score:
+    def get(self, compute: Callable[[], Score], *key: Any) -> Timed:
         """The score under this key; computed and kept when it is not there."""
         text = json.dumps(key)
         path = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
         try:
-            return Score(**json.loads(path.read_text())["score"])
+            kept = json.loads(path.read_text())
+            return Timed(Score(**kept["score"]), kept.get("seconds"))
         except (OSError, ValueError, TypeError, KeyError):  # not there, or damaged: computed again
-            score = compute()
-            if math.isfinite(score.psnr):  # JSON has no infinity
-                write_json(path, {"key": key, "score": score._asdict()})
-            return score
+            timed = _timed(compute)
+            if math.isfinite(timed.score.psnr):  # JSON has no infinity
+                write_json(path, {"key": key, "score": timed.score._asdict(), "seconds": timed.seconds})
+            return timed
 
 
 def evaluate(
@@ -137,7 +149,9 @@ def evaluate(
 
     Returns:
         {"images": [{"name", "interpolation": {"psnr", "ssim"}, "model": {...}}], "mean": {...},
-        "failed": [a sentence for each image that was left out]}.
+        "failed": [a sentence for each image that was left out],
+        "sha256": hash of the images' hashes, in their order,
+        "seconds": that it took, those of scores found again included; None where a score has none}.
 
     Raises:
         InputError: an image cannot be read or is too small, two have one name, or the network does not fit.
@@ -146,33 +160,44 @@ def evaluate(
         check_fit(model, protocol)
     check_names(paths)
     mine = slice(world.rank, None, world.size) if world else slice(None)
-    rows: dict[int, dict[str, Any]] = {}
+    found: dict[int, dict[str, Timed]] = {}
     failed: list[str] = []
     for index, path in list(enumerate(paths))[mine]:
         try:
-            scores = _score(model, protocol, path, scale, predict, cache)
+            found[index] = _score(model, protocol, path, scale, predict, cache)
         except InputError as error:
             sentence = str(error) if path.name in str(error) else f"{path}: {error}"
             if not skip_broken:
                 raise InputError(sentence) from error
             failed.append(sentence)
             continue
-        rows[index] = {"name": path.stem, **{k: v._asdict() for k, v in scores.items()}}
         if progress:
             progress(path.stem)
     if world:
-        parts = world.gather((rows, failed))
-        rows = {index: row for found, _ in parts for index, row in found.items()}
+        parts = world.gather((found, failed))
+        found = {index: scores for part, _ in parts for index, scores in part.items()}
         failed = [sentence for _, sentences in parts for sentence in sentences]
-    if not rows:
+    if not found:
         raise InputError(" ".join(failed))
-    images = [rows[index] for index in sorted(rows)]
+    scored = [(paths[index], found[index]) for index in sorted(found)]
+    images: list[dict[str, Any]] = [
+        {"name": path.stem, **{method: timed.score._asdict() for method, timed in scores.items()}}
+        for path, scores in scored
+    ]
     mean = {
         method: {metric: float(np.mean([row[method][metric] for row in images])) for metric in Score._fields}
-        for method in images[0]
-        if method != "name"
+        for method in METHODS[: 2 if model else 1]
     }
-    return {"images": images, "mean": mean, "failed": failed}
+    hashes = "".join(sha256(path) for path, _ in scored)
+    seconds = [timed.seconds for _, scores in scored for timed in scores.values()]
+    known = [value for value in seconds if value is not None]
+    return {
+        "images": images,
+        "mean": mean,
+        "failed": failed,
+        "sha256": hashlib.sha256(hashes.encode()).hexdigest(),
+        "seconds": sum(known) if len(known) == len(seconds) else None,
+    }
 
 
 def check_names(paths: Sequence[Path]) -> None:
@@ -193,7 +218,7 @@ def _score(
     scale: float,
     predict: Predict,
     cache: ScoreCache | None,
-) -> dict[str, Score]:
+) -> dict[str, Timed]:
     """Scores of one image; it is decoded and degraded once, and not at all when both are known."""
 
     @lru_cache
@@ -210,10 +235,17 @@ def _score(
         return protocol.score(predict(model, ilr, protocol), hr, scale)
 
     if cache is None:
-        return {"interpolation": interpolation()} | ({"model": network(model)} if model else {})
+        scores = {"interpolation": _timed(interpolation)}
+        return scores | ({"model": _timed(lambda: network(model))} if model else {})
     rules = {k: v for k, v in dataclasses.asdict(protocol).items() if k != "name"}
     key = sha256(path), rules, scale
     scores = {"interpolation": cache.get(interpolation, *key)}
     if model:
         scores["model"] = cache.get(lambda: network(model), *key, cache.weights, predict.__name__)
     return scores
+
+
+def _timed(compute: Callable[[], Score]) -> Timed:
+    started = time.perf_counter()
+    score = compute()
+    return Timed(score, round(time.perf_counter() - started, 3))

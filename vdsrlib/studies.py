@@ -10,8 +10,12 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -340,6 +344,7 @@ def conduct(
     validations: int | None = None,
     root: str | Path = "runs/studies",
     device: str = "auto",
+    processes: int = 1,
     report: Callable[[str], None] = print,
     **changes: Any,
 ) -> Outcome:
@@ -355,7 +360,8 @@ def conduct(
         validations: how often to measure PSNR in a run; None for the study's own.
         root: folder of the runs.
         device: "auto", "cpu", "cuda" or "mps".
-        report: is given a line for every run.
+        processes: how many share the runs.
+        report: is given a line for every run that this process does.
         changes: to what all runs share, such as steps or width; None is no change.
     """
     experiments = grid(name, size, seeds, values, **changes)
@@ -369,6 +375,7 @@ def conduct(
         validations=its.validations if validations is None else validations,
         scales=its.scales,
         device=device,
+        processes=processes,
         report=report,
     )
     return Outcome(results, failures, images[0], validation[0])
@@ -421,6 +428,7 @@ def run(
     validations: int = 1,
     scales: Sequence[float] | None = None,
     device: str = "auto",
+    processes: int = 1,
     report: Callable[[str], None] = print,
 ) -> tuple[list[Result], list[str]]:
     """Do all runs that are not done; several processes that are given the same grid and root share them.
@@ -439,12 +447,15 @@ def run(
         validations: how often to measure PSNR in a run, evenly, the last time at the end.
         scales: to measure at; default: those that the run trains for.
         device: "auto", "cpu", "cuda" or "mps".
-        report: is given a line for every run.
+        processes: how many to share the runs among; others than this one are started for it, and end with it.
+        report: is given a line for every run that this process does.
 
     Returns:
         The results in the order of the grid, and a sentence for every run that failed. That a run diverges is
         a result, and no failure.
     """
+    if processes < 1:
+        raise InputError(f"processes is {processes}; write a whole number from 1 up.")
     if validations < 1:
         raise InputError(f"validations is {validations}; write a whole number from 1 up.")
     where = _own_device(device)
@@ -463,22 +474,24 @@ def run(
     folders = {experiment: Path(root) / _hash(job) for experiment, job in jobs.items()}
     found: dict[Path, Any] = {}
     failures: dict[Path, str] = {}
-    for timeout in (0, -1):  # first what is free; then what others were at, who may have died meanwhile
-        for number, (experiment, folder) in enumerate(folders.items(), start=1):
-            if folder in found or folder in failures:
-                continue
-            title = f"{number}/{len(jobs)} {experiment.label}, seed {experiment.recipe.seed}"
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                with FileLock(folder / "lock", timeout=timeout):
-                    if not (done := _known(folder)):
-                        done = _train(folder, jobs[experiment], where)
-                        report(f"{title}: {_words(done)}")
-                found[folder] = done
-            except Timeout:
-                continue
-            except Exception as error:  # of whatever kind: the other runs do not depend on it
-                failures[folder] = f"{title}: {error if isinstance(error, InputError) else repr(error)}"
+    again = partial(run, experiments, images, validation, root=root, validations=validations, scales=scales)
+    with _others(processes - 1, partial(again, device=device, report=_silent)):
+        for timeout in (0, -1):  # first what is free; then what others were at, who may have died meanwhile
+            for number, (experiment, folder) in enumerate(folders.items(), start=1):
+                if folder in found or folder in failures:
+                    continue
+                title = f"{number}/{len(jobs)} {experiment.label}, seed {experiment.recipe.seed}"
+                try:
+                    folder.mkdir(parents=True, exist_ok=True)
+                    with FileLock(folder / "lock", timeout=timeout):
+                        if not (done := _known(folder)):
+                            done = _train(folder, jobs[experiment], where)
+                            report(f"{title}: {_words(done)}")
+                    found[folder] = done
+                except Timeout:
+                    continue
+                except Exception as error:  # of whatever kind: the other runs do not depend on it
+                    failures[folder] = f"{title}: {error if isinstance(error, InputError) else repr(error)}"
     results = [
         {
             "label": experiment.label,
@@ -491,6 +504,22 @@ def run(
         if folder in found
     ]
     return results, list(failures.values())
+
+
+@contextmanager
+def _others(count: int, work: Callable[[], Any]) -> Iterator[None]:
+    """So many other processes do the same work meanwhile; what one of them fails at is left to this one."""
+    if not count:
+        yield
+        return
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+        for _ in range(count):
+            pool.submit(work)
+        yield
+
+
+def _silent(line: str) -> None:
+    """What other processes report."""
 
 
 def _own_device(name: str) -> torch.device:
