@@ -31,7 +31,13 @@ TINY = [
 
 
 RGB = WEIGHTS / "vdsr-rgb.safetensors"
-TABLES = {"04_evaluate": DEFAULT, "04_evaluate_urban100": DEFAULT, "04_evaluate_seed": RGB}
+TABLES = {
+    "04_evaluate": DEFAULT,
+    "04_evaluate_urban100": DEFAULT,
+    "04_evaluate_ensemble": DEFAULT,
+    "04_evaluate_seed": RGB,
+    "04_evaluate_seed_urban100": RGB,
+}
 SWEEPS = {"06_img_017": DEFAULT, "06_img_019": DEFAULT, "06_img_017_seed": RGB, "06_img_019_seed": RGB}
 
 
@@ -214,6 +220,24 @@ def test_the_shipped_weights_are_above_interpolation_everywhere():
         assert [*sweep] == ["1.5", "2", "2.5", "3", "3.5", "4"]
         for scale, found in sweep.items():
             assert found["model"]["psnr"] > found["interpolation"]["psnr"], (name, scale)
+
+
+def test_table_3_is_complete():
+    for names in (("04_evaluate", "04_evaluate_urban100"), ("04_evaluate_seed", "04_evaluate_seed_urban100")):
+        sets = {}
+        for name in names:
+            sets |= committed(f"{name}.json")["results"]["scores"]
+        assert [*sets] == ["Set5", "Set14", "B100", "Urban100"]
+        for test_name, by_scale in sets.items():
+            counts = {scale: len(found["ours"]["images"]) for scale, found in by_scale.items()}
+            assert counts == dict.fromkeys("234", int(test_name.strip("BSetUrban")))
+
+
+def test_eight_orientations_are_a_column_of_their_own_and_better():
+    for by_scale in committed("04_evaluate_ensemble.json")["results"]["scores"].values():
+        for found in by_scale.values():
+            eight = found["ours, eight orientations"]["mean"]["model"]["psnr"]
+            assert eight > found["ours"]["mean"]["model"]["psnr"]
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -111,7 +111,9 @@ class TestGrid:
 
     def test_the_papers_patches_are_drawn_alike(self):
         """Only the study of candidates chooses among patches."""
-        drawn = {name: {run.recipe.candidates for run in studies.grid(name, "full")} for name in studies.STUDIES}
+        drawn = {
+            name: {run.recipe.candidates for run in studies.grid(name, "full")} for name in studies.STUDIES
+        }
         assert drawn.pop("candidates") == {1, 2, 4, 8}
         assert all(found == {1} for found in drawn.values())
 
