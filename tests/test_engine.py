@@ -106,6 +106,7 @@ import signal
 from vdsrlib.engine import prepare
 from vdsrlib.model import VDSR
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 models = [VDSR(2, 2), VDSR(2, 2)]
 for model in models:
     prepare(model, "openvino")

@@ -484,7 +484,7 @@ def test_chapter_reruns_any_study_with_another_parameter(tmp_path):
     """papermill's command line: tiny networks, other depths; the record has what was asked for."""
     chapter = Path(studies.__file__).parents[1] / "notebooks" / "08_paper_studies.ipynb"
     knobs = "depths 2,3 rates 0.01 rules none,norm:0.4 combinations 2,2_3 counts 1,2,3 lengths 4,6,8 seeds 1"
-    knobs += " steps 8 width 2 patch_size 8 batch_size 2"
+    knobs += " candidates 3,5 steps 8 width 2 patch_size 8 batch_size 2 processes 1"
     words = [word for pair in zip(*[iter(knobs.split())] * 2, strict=True) for word in ("-p", *pair)]
     papermill = Path(sys.executable).parent / "papermill"
     run = subprocess.run(
@@ -497,6 +497,6 @@ def test_chapter_reruns_any_study_with_another_parameter(tmp_path):
     assert run.returncode == 0, run.stderr[-2000:]
     record = json.loads((tmp_path / "runs/studies/08_paper_studies.json").read_text())["results"]
     assert {name: len(done["results"]) for name, done in record.items()} == {
-        "depth": 2, "residual": 2, "clipping": 2, "scales": 2, "images": 3, "steps": 3,
+        "depth": 2, "residual": 2, "clipping": 2, "scales": 2, "images": 3, "steps": 3, "candidates": 2,
     }  # fmt: skip
     assert [run["recipe"]["depth"] for run in record["depth"]["results"]] == [2, 3]
