@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import multiprocessing
 import os
 import shutil
 import signal
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,21 @@ def conduct(tmp_path):
 
 def without_time(results):
     return [{key: value for key, value in result.items() if key != "seconds"} for result in results]
+
+
+def until(true, seconds=60):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+
+
+def group_alive(leader):
+    try:
+        os.killpg(leader, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 class TestGrid:
@@ -332,10 +348,39 @@ class TestProcesses:
         assert not failures
         assert 0 < len(lines) < len(every_line) == 6
 
-    def test_others_that_cannot_begin_leave_the_runs_to_this_process(self, conduct, monkeypatch):
-        monkeypatch.setattr(studies.ProcessPoolExecutor, "submit", lambda *_: Future())  # never starts
-        results, failures, lines = conduct("depth", values="2,3", processes=3)
-        assert (len(results), len(failures), len(lines)) == (4, 0, 4)
+    def test_others_that_die_leave_the_runs_to_this_process(self, conduct):
+        def kill():
+            while len(others := multiprocessing.active_children()) < 2:
+                time.sleep(0.01)
+            for other in others:
+                other.kill()
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        results, failures, _ = conduct("depth", values="2,3", steps=400, processes=3)
+        killer.join()
+        assert (len(results), len(failures)) == (4, 0)
+
+    @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
+    def test_others_end_with_the_process_that_started_them(self, ending, tmp_path):
+        """Where the kernel is killed or interrupted, nothing goes on computing, and nothing done is lost."""
+        script = tmp_path / "script.py"
+        script.write_text(
+            "from vdsrlib import studies\n"
+            "if __name__ == '__main__':\n"
+            f"    studies.conduct('depth', values='2,3', steps=10**6, processes=2, root={str(tmp_path)!r})\n"
+        )
+        # a shell's background would have it ignore SIGINT
+        restored = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
+        process = subprocess.Popen([sys.executable, script], start_new_session=True, **restored)
+        try:
+            until(lambda: len(list(tmp_path.glob("*/state.pt"))) == 2)  # two runs, in two processes
+            process.send_signal(ending)
+            assert process.wait(timeout=60)
+            until(lambda: not group_alive(process.pid))
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
     @pytest.mark.parametrize(
         ("typed", "sentence"),

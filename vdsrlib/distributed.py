@@ -87,3 +87,7 @@ def join(device: torch.device) -> Iterator[World]:
         yield World(device, dist.get_rank(), size)
     finally:
         dist.destroy_process_group()
+
+
+def silent(line: str) -> None:
+    """What processes other than the first report."""

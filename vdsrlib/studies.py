@@ -9,21 +9,22 @@ import hashlib
 import json
 import os
 import re
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any, NamedTuple
 
 import torch
 from filelock import FileLock, Timeout
 
 from vdsrlib import files
-from vdsrlib.distributed import World
+from vdsrlib.distributed import World, silent
 from vdsrlib.environment import choose_device, data_root, device_name
 from vdsrlib.files import InputError
 from vdsrlib.findings import (
@@ -475,7 +476,7 @@ def run(
     found: dict[Path, Any] = {}
     failures: dict[Path, str] = {}
     again = partial(run, experiments, images, validation, root=root, validations=validations, scales=scales)
-    with _others(processes - 1, partial(again, device=device, report=_silent)):
+    with _others(processes - 1, partial(again, device=device, report=silent)):
         for timeout in (0, -1):  # first what is free; then what others were at, who may have died meanwhile
             for number, (experiment, folder) in enumerate(folders.items(), start=1):
                 if folder in found or folder in failures:
@@ -509,17 +510,35 @@ def run(
 @contextmanager
 def _others(count: int, work: Callable[[], Any]) -> Iterator[None]:
     """So many other processes do the same work meanwhile; what one of them fails at is left to this one."""
-    if not count:
+    # They come from a server that imports everything once, also what the first optimizer would, and that ends
+    # with this process. Where there is no such server (Windows), each imports for itself, for seconds.
+    context: Any = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+    context.set_forkserver_preload([__name__, "torch._dynamo"])
+    processes = [context.Process(target=_accompany, args=[work], daemon=True) for _ in range(count)]
+    for process in processes:
+        process.start()
+    try:
         yield
-        return
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
-        for _ in range(count):
-            pool.submit(work)
-        yield
+    except BaseException:
+        for process in processes:
+            process.terminate()  # which saves the state of its run
+        raise
+    finally:
+        for process in processes:
+            process.join()
 
 
-def _silent(line: str) -> None:
-    """What other processes report."""
+def _accompany(work: Callable[[], Any]) -> None:
+    """Do the work; stop where the process that wanted it ends, however it does."""
+
+    def stop() -> None:
+        parent = parent_process()
+        assert parent is not None
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)  # which saves the state of the run
+
+    Thread(target=stop, daemon=True).start()
+    work()
 
 
 def _own_device(name: str) -> torch.device:
@@ -563,7 +582,7 @@ def _train(folder: Path, job: dict[str, Any], device: torch.device) -> dict[str,
             ckpt_path=folder,
             logs_path=folder / "logs",
             compiled=False,  # many short runs: compiling each takes as long as running it
-            report=lambda _: None,
+            report=silent,
             world=World(device),
         )
     except Diverged as error:

@@ -22,7 +22,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from vdsrlib import checkpoint, files
 from vdsrlib.data import TrainingSet
-from vdsrlib.distributed import World, join
+from vdsrlib.distributed import World, join, silent
 from vdsrlib.environment import choose_device, device_name, fast_in_bfloat16, versions
 from vdsrlib.evaluation import evaluate, predict
 from vdsrlib.files import InputError
@@ -140,7 +140,7 @@ def train(
             validation or benchmark_images(validation_set, data_path),
             validation_scales or recipe.scales,
             checkpoint.load(init) if init else None,
-            report if joined.leads else _silent,
+            report if joined.leads else silent,
         )
         if training.finished:
             training.report(f"{ckpt_path} holds this run, finished; remove the folder to run it again.")
@@ -453,10 +453,6 @@ def _writer(folder: Path, purge_step: int, world: World) -> AbstractContextManag
         return SummaryWriter(str(folder), purge_step=purge_step)
     except OSError as error:
         raise InputError(f"Cannot write logs to {folder}: {error.strerror or error}.") from error
-
-
-def _silent(line: str) -> None:
-    """What the other processes report."""
 
 
 def _load_state(path: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
