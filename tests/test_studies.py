@@ -111,7 +111,10 @@ class TestGrid:
             ("depth", {"values": "2_4_8"}, "'2_4_8' is no whole number"),
             ("depth", {"values": "1"}, "depth is 1"),
             ("depth", {"width": 0}, "width is 0"),
-            ("candidates", {"values": "0"}, "'0' is no whole number"),
+            ("ingredients", {"values": "taste=salt"}, "'taste=salt' is no change of a recipe; write for"),
+            ("ingredients", {"values": "loss"}, "'loss' is no change of a recipe"),
+            ("ingredients", {"values": "loss=big"}, "(loss is 'big'; write sum or mean or absolute.)"),
+            ("ingredients", {"values": "residual=no"}, "'residual=no' is no change"),
             ("depth", {"steps": 0}, "steps is 0"),
             ("residual", {"values": "0.1,fast"}, "'fast' is no learning rate"),
             ("clipping", {"values": "element"}, "'element' is no clipping rule; write none, element:1e-4"),
@@ -125,12 +128,27 @@ class TestGrid:
             studies.grid(name, **options)
         assert sentence in str(caught.value)
 
+    def test_ingredients_are_changed_one_at_a_time(self):
+        values = "loss=mean,optimizer=adam+learning_rate=0.001,copies=1_0.8,residual=False"
+        base, *changed = studies.grid("ingredients", "full", 1, values)
+        assert base.label == "as it is"
+        found = []
+        for run in changed:
+            ours, theirs = base.recipe.to_dict(), run.recipe.to_dict()
+            found.append({name: theirs[name] for name in ours if ours[name] != theirs[name]})
+        assert found == [
+            {"loss": "mean"},
+            {"optimizer": "adam", "learning_rate": 0.001},
+            {"copies": [1.0, 0.8]},
+            {"residual": False},
+        ]
+
     def test_the_papers_patches_are_drawn_alike(self):
-        """Only the study of candidates chooses among patches."""
+        """Only the study of our recipe chooses among patches."""
         drawn = {
             name: {run.recipe.candidates for run in studies.grid(name, "full")} for name in studies.STUDIES
         }
-        assert drawn.pop("candidates") == {1, 2, 4, 8}
+        assert drawn.pop("ingredients") == {1, 2, 4, 8}
         assert all(found == {1} for found in drawn.values())
 
     def test_more_images_than_there_are(self, conduct, tmp_path):
@@ -507,6 +525,18 @@ class TestVerdicts:
         verdict = studies.STUDIES["scales"].judge(made_up("scales", {"2": (32, 32), "2_3_4": joint}))
         assert verdict.status == status
 
+    @pytest.mark.parametrize(
+        ("changed", "status"),
+        [((31.9, 31.8), "supported"), ((31.9, 32.1), "undecided"), ((33, 32.5), "not supported")],
+    )
+    def test_ingredients(self, changed, status):
+        judge = studies.STUDIES["ingredients"].judge
+        as_it_is = made_up("ingredients", {"loss=mean": (32, 32)})
+        other = [{**run, "label": "loss=mean"} for run in made_up("ingredients", {"loss=mean": changed})]
+        verdict = judge([*as_it_is, *other])
+        assert verdict.status == status
+        assert verdict.lines[0].startswith("loss=mean: ×2 ")
+
 
 def test_the_committed_grids_are_whole():
     """Every run of the larger grids is there, for three seeds or more, from T91 and scored on Set5."""
@@ -529,7 +559,7 @@ def test_chapter_reruns_any_study_with_another_parameter(tmp_path):
     """papermill's command line: tiny networks, other depths; the record has what was asked for."""
     chapter = Path(studies.__file__).parents[1] / "notebooks" / "08_paper_studies.ipynb"
     knobs = "depths 2,3 rates 0.01 rules none,norm:0.4 combinations 2,2_3 counts 1,2,3 lengths 4,6,8 seeds 1"
-    knobs += " candidates 3,5 steps 8 width 2 patch_size 8 batch_size 2 processes 1"
+    knobs += " changes loss=mean,ema=0 steps 8 width 2 patch_size 8 batch_size 2 processes 1"
     words = [word for pair in zip(*[iter(knobs.split())] * 2, strict=True) for word in ("-p", *pair)]
     papermill = Path(sys.executable).parent / "papermill"
     run = subprocess.run(
@@ -542,6 +572,6 @@ def test_chapter_reruns_any_study_with_another_parameter(tmp_path):
     assert run.returncode == 0, run.stderr[-2000:]
     record = json.loads((tmp_path / "runs/studies/08_paper_studies.json").read_text())["results"]
     assert {name: len(done["results"]) for name, done in record.items()} == {
-        "depth": 2, "residual": 2, "clipping": 2, "scales": 2, "images": 3, "steps": 3, "candidates": 2,
+        "depth": 2, "residual": 2, "clipping": 2, "scales": 2, "images": 3, "steps": 3, "ingredients": 3,
     }  # fmt: skip
     assert [run["recipe"]["depth"] for run in record["depth"]["results"]] == [2, 3]

@@ -251,6 +251,19 @@ def judge_curve(results: Sequence[Result]) -> Verdict:
     return Verdict(verdict.status, tuple(lines))
 
 
+def judge_ingredients(results: Sequence[Result]) -> Verdict:
+    """Every change makes the first one worse, at every scale."""
+    (first, *changes), scales = labels(results), scales_of(results)
+    lines, statuses = [], []
+    for label in changes:
+        found = {f"×{scale:g}": compare(results, label, first, scale) for scale in scales}
+        worse = [compare(results, first, label, scale).at_least(0) for scale in scales]
+        statuses.append(_together(worse))
+        means = ", ".join(f"{scale} {np.mean(change.differences):+.2f}" for scale, change in found.items())
+        lines.append(f"{label}: {means} dB: {statuses[-1]}")
+    return Verdict(_together(statuses), tuple(lines))
+
+
 def fit_power_law(x: Sequence[float], y: Sequence[float]) -> PowerLaw:
     """Fit limit - factor * x ** -exponent by least squares, with a positive factor and exponent.
 

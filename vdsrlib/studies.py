@@ -34,6 +34,7 @@ from vdsrlib.findings import (
     judge_clipping,
     judge_curve,
     judge_growth,
+    judge_ingredients,
     judge_residual,
     judge_scales,
 )
@@ -48,7 +49,7 @@ from vdsrlib.images import (
     training_images,
 )
 from vdsrlib.parameters import parse_scales
-from vdsrlib.recipe import Recipe, get_recipe
+from vdsrlib.recipe import RECIPES, Recipe, get_recipe
 from vdsrlib.training import Diverged, Images, train, with_precision
 
 KEPT_LOSSES = 100  # points of a loss curve in a result
@@ -144,9 +145,25 @@ def _steps(recipe: Recipe, steps: int) -> Iterable[Experiment]:
     yield Experiment(f"{steps} steps", steps, _of_length(recipe, steps))
 
 
-def _candidates(recipe: Recipe, candidates: int) -> Iterable[Experiment]:
-    label = f"hardest of {candidates}" if candidates > 1 else "any patch"
-    yield Experiment(label, candidates, replace(recipe, candidates=candidates))
+def _ingredients(recipe: Recipe, change: str) -> Iterable[Experiment]:
+    yield Experiment("as it is", "", recipe)  # once, however many changes there are
+    yield Experiment(change, change, replace(recipe, **_changes(change)))
+
+
+def _changes(text: str) -> dict[str, Any]:
+    """Fields of a recipe, from text such as ``loss=mean`` or ``optimizer=adam+learning_rate=0.001``."""
+    read: dict[type, Callable[[str], Any]] = {
+        int: int,
+        float: float,
+        str: str,
+        bool: {"True": True, "False": False}.__getitem__,
+        tuple: lambda numbers: tuple(map(float, numbers.split("_"))),
+    }
+    changes = {}
+    for part in text.split("+"):
+        name, _, value = part.partition("=")
+        changes[name] = read[type(getattr(RECIPES["best"], name))](value)
+    return changes
 
 
 def _of_length(recipe: Recipe, steps: int) -> Recipe:
@@ -182,6 +199,18 @@ def _rate(text: str) -> float:
         return get_recipe("paper", learning_rate=float(text)).learning_rate
     except (ValueError, InputError):
         raise InputError(f"{text!r} is no learning rate; write for example 0.1,0.01.") from None
+
+
+def _change(text: str) -> str:
+    try:
+        get_recipe("best", **_changes(text))
+        return text
+    except (AttributeError, KeyError, ValueError, InputError) as error:
+        why = f" ({error})" if isinstance(error, InputError) else ""
+        raise InputError(
+            f"{text!r} is no change of a recipe{why}; write for example loss=mean, copies=1_0.8, or two "
+            "that go together: optimizer=adam+learning_rate=0.001."
+        ) from None
 
 
 def _combination(text: str) -> str:
@@ -256,14 +285,36 @@ STUDIES = {
         Size(_OURS, (156, 312, 625, 1250, 2500, 5000, 10_000)),
         Size(_OURS_MICRO, (15, 30, 60, 120)),
     ),
-    "candidates": Study(
+    "ingredients": Study(
         "Not in the paper",
-        "the patches that interpolation gets most wrong teach most",
-        _candidates,
-        _whole,
-        judge_growth,
-        Size(_OURS, (1, 2, 4, 8)),
-        Size(_OURS_MICRO, (1, 4)),
+        "whatever one changes, our recipe gets worse",
+        _ingredients,
+        _change,
+        judge_ingredients,
+        Size(
+            replace(_OURS, candidates=4, precision="float32"),
+            (
+                "optimizer=adam+learning_rate=0.001",
+                "optimizer=adam+learning_rate=0.0003",
+                "learning_rate=0.001",
+                "learning_rate=0.004",
+                "loss=mean",
+                "ema=0",
+                "last_gain=1",
+                "orientations=1",
+                "copies=1_0.8_0.6",
+                "scales=1.5_2_2.5_3_3.5_4",
+                "candidates=1",
+                "candidates=2",
+                "candidates=8",
+                "precision=bfloat16",
+            ),
+            scales=(2, 3, 4),
+        ),
+        Size(
+            replace(_OURS_MICRO, candidates=4),
+            ("optimizer=adam+learning_rate=0.004", "loss=mean", "candidates=1"),
+        ),
     ),
 }
 
@@ -316,7 +367,7 @@ def grid(
     shared = replace(base.recipe, **given)  # which checks the values
     if "steps" in given:
         shared = replace(_of_length(base.recipe, given.pop("steps")), **given)
-    runs = [run for value in wanted for run in study.vary(shared, value)]
+    runs = dict.fromkeys(run for value in wanted for run in study.vary(shared, value))
     return tuple(replace(run, recipe=replace(run.recipe, seed=seed)) for run in runs for seed in range(seeds))
 
 
