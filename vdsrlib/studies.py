@@ -274,7 +274,7 @@ STUDIES = {
         _whole,
         judge_curve,
         Size(_OURS, (3, 6, 11, 23, 45, 91)),
-        Size(_OURS_MICRO, (2, 5, 12, 40)),
+        Size(_OURS_MICRO, (2, 9, 40)),
     ),
     "steps": Study(
         "Not in the paper",
@@ -313,7 +313,7 @@ STUDIES = {
         ),
         Size(
             replace(_OURS_MICRO, candidates=4),
-            ("optimizer=adam+learning_rate=0.004", "loss=mean", "candidates=1"),
+            ("loss=mean", "candidates=1"),
         ),
     ),
 }
