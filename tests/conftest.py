@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -163,3 +164,11 @@ def call_cli(capsys):
         return status, *capsys.readouterr()
 
     return call
+
+
+def wait_until(true, seconds=60):
+    """Wait until the condition is true; fail where it does not come true in time."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)

@@ -16,13 +16,13 @@ import subprocess
 import sys
 import tarfile
 import threading
-import time
 import types
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from conftest import wait_until
 
 from vdsrlib.images import embedded, list_images, read_image, save_image
 
@@ -373,13 +373,6 @@ def start(site, tmp_path):
     for process in running:
         process.kill()
         process.wait()
-
-
-def wait_until(true, seconds=60):
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
 
 
 def parts(folder):

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import wait_until
 from filelock import FileLock
 
 from vdsrlib import checkpoint, findings, studies
@@ -46,13 +47,6 @@ def conduct(tmp_path):
 
 def without_time(results):
     return [{key: value for key, value in result.items() if key != "seconds"} for result in results]
-
-
-def until(true, seconds=60):
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.1)
 
 
 def group_alive(leader):
@@ -392,10 +386,10 @@ class TestProcesses:
         restored = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
         process = subprocess.Popen([sys.executable, script], start_new_session=True, **restored)
         try:
-            until(lambda: len(list(tmp_path.glob("*/state.pt"))) == 2)  # two runs, in two processes
+            wait_until(lambda: len(list(tmp_path.glob("*/state.pt"))) == 2)  # two runs, in two processes
             process.send_signal(ending)
             assert process.wait(timeout=60)
-            until(lambda: not group_alive(process.pid))
+            wait_until(lambda: not group_alive(process.pid))
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

@@ -256,10 +256,12 @@ def judge_ingredients(results: Sequence[Result]) -> Verdict:
     (first, *changes), scales = labels(results), scales_of(results)
     lines, statuses = [], []
     for label in changes:
-        found = {f"×{scale:g}": compare(results, label, first, scale) for scale in scales}
-        worse = [compare(results, first, label, scale).at_least(0) for scale in scales]
-        statuses.append(_together(worse))
-        means = ", ".join(f"{scale} {np.mean(change.differences):+.2f}" for scale, change in found.items())
+        worse = [compare(results, first, label, scale) for scale in scales]
+        statuses.append(_together(found.at_least(0) for found in worse))
+        means = ", ".join(
+            f"×{scale:g} {0 - np.mean(found.differences):+.2f}"
+            for scale, found in zip(scales, worse, strict=True)
+        )
         lines.append(f"{label}: {means} dB: {statuses[-1]}")
     return Verdict(_together(statuses), tuple(lines))
 
