@@ -97,6 +97,13 @@ DRAWINGS = {
             logx=True,
             beside=True,
         ),
+        lambda x: figures.line_plot(
+            {"low": ([1, 2], [18, 24]), "high": ([1, 2], [33, 34])},
+            "epoch",
+            "PSNR (dB)",
+            level=("interpolation", 33.5),
+            zoom=(32, 35),
+        ),
     ],
     "training_curves": [lambda x: figures.training_curves(x.history, x.validation)],
     "loss_curves": [

@@ -442,8 +442,9 @@ class TestPowerLaw:
         assert law.exponent == pytest.approx(0.7, rel=1e-3)
 
     def test_too_few(self):
-        with pytest.raises(InputError, match="three different values"):
-            findings.fit_power_law([1, 1, 2, 2], [0, 0, 1, 1])
+        """A law of three parameters goes through any three points."""
+        with pytest.raises(InputError, match="four different values"):
+            findings.fit_power_law([1, 1, 2, 2, 4], [0, 0, 1, 1, 1.5])
 
 
 def made_up(study, curves, scale=2):
@@ -477,7 +478,8 @@ class TestVerdicts:
             ({3: (31, 31.1), 5: (32, 31.0)}, "undecided", "+0.45 dB (-0.10 to +1.00 over 2 seeds)"),
             ({3: (32, 32), 5: (31, 31)}, "not supported", "-1.00 dB"),
             ({3: (31, 31), 4: (33, 33), 5: (32, 32)}, "partly supported", "the best on average: depth 4"),
-            ({3: (31, 31), 5: (None, None)}, "not supported", "a run diverged"),
+            ({3: (31, 31), 5: (None, None)}, "not supported", "diverged for 2 of 2 seeds"),
+            ({3: (None, None), 5: (None, None)}, "undecided", "diverged for 2 of 2 seeds"),
             ({3: (31,), 5: (32,)}, "supported", "over 1 seed)"),
         ],
         ids=str,
@@ -498,6 +500,16 @@ class TestVerdicts:
     )
     def test_clipping(self, curves, status):
         assert studies.STUDIES["clipping"].judge(made_up("clipping", curves)).status == status
+
+    def test_residual(self):
+        """Above the other one, and where it ends against interpolation, which is 30 dB here."""
+        residual = made_up("residual", {0.1: (29, 29.5)})
+        other = [{**run, "label": "non-residual, rate 0.1"} for run in made_up("residual", {0.1: (27, 28)})]
+        verdict = studies.STUDIES["residual"].judge([*residual, *other])
+        assert verdict.status == "supported"
+        words = "rate 0.1, epoch 80: residual less"
+        assert f"{words} non-residual: +1.75 dB (+1.50 to +2.00 over 2 seeds): supported" in str(verdict)
+        assert f"{words} interpolation: -0.75 dB (-1.00 to -0.50 over 2 seeds)" in str(verdict)
 
     def test_growth(self):
         judge = studies.STUDIES["steps"].judge
@@ -531,6 +543,19 @@ class TestVerdicts:
         assert verdict.status == status
         assert verdict.lines[0].startswith("loss=mean: ×2 ")
 
+    def test_ingredients_that_cannot_be_compared(self):
+        """The recipe as it is diverged, or failed, for every seed: said, rather than a number."""
+        judge = studies.STUDIES["ingredients"].judge
+        lost = made_up("ingredients", {"loss=mean": (None, None)})
+        other = [{**run, "label": "loss=mean"} for run in made_up("ingredients", {"loss=mean": (31, None)})]
+        for runs in ([*lost, *other], other):
+            verdict = judge(runs)
+            assert verdict.status == "undecided"
+            assert "no run of the recipe as it is came to its end" in str(verdict)
+        found = findings.compare([*lost, *other], "loss=mean", findings.AS_IT_IS, 2)
+        assert found.cell == "diverged for 2 of 2 seeds"
+        assert findings.compare(other, "loss=mean", findings.AS_IT_IS, 2).cell == "no runs"
+
 
 def test_the_committed_grids_are_whole():
     """Every run of the larger grids is there, for three seeds or more, from T91 and scored on Set5."""
@@ -552,7 +577,7 @@ def test_the_committed_grids_are_whole():
 def test_chapter_reruns_any_study_with_another_parameter(tmp_path):
     """papermill's command line: tiny networks, other depths; the record has what was asked for."""
     chapter = Path(studies.__file__).parents[1] / "notebooks" / "08_paper_studies.ipynb"
-    knobs = "depths 2,3 rates 0.01 rules none,norm:0.4 combinations 2,2_3 counts 1,2,3 lengths 4,6,8 seeds 1"
+    knobs = "depths 2,3 rates 0.01 rules none,norm:0.04 combinations 2,2_3 counts 1,2,3 lengths 4,6,8 seeds 1"
     knobs += " changes loss=mean,ema=0 steps 8 width 2 patch_size 8 batch_size 2 processes 1"
     words = [word for pair in zip(*[iter(knobs.split())] * 2, strict=True) for word in ("-p", *pair)]
     papermill = Path(sys.executable).parent / "papermill"

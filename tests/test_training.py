@@ -126,6 +126,17 @@ class TestRecipes:
         assert all(earlier > later for earlier, later in pairwise(rates[peak:]))
         assert 0 < rates[-1] < 1e-3 * recipe.learning_rate
 
+    @pytest.mark.parametrize("name", RECIPES)
+    def test_in_words(self, name):
+        """Every field has a meaning; what has no effect is no value."""
+        recipe = RECIPES[name]
+        words = recipe.in_words()
+        assert [*Recipe.meanings()] == [*words] == [field.name for field in dataclasses.fields(Recipe)]
+        assert all(Recipe.meanings().values())
+        assert (words["theta"] == "–") == (recipe.clip == "none")
+        assert (words["decay_factor"] == "–") == (recipe.decay_steps == 0)
+        assert words["scales"] == ("1.5, 2, 2.5, 3, 3.5, 4" if name == "best" else "2, 3, 4")
+
     def test_changes(self):
         recipe = get_recipe("demo", scales=234, steps=7, batch_size=None)
         assert (recipe.scales, recipe.steps) == ((2, 3, 4), 7)

@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 
@@ -37,20 +38,27 @@ Box = tuple[int, int, int, int]
 
 
 class Described(Figure):
-    """A figure with an alternative text in notebooks: all that is written on it but its ticks."""
+    """A figure with an alternative text in notebooks: all that is written on it but the numbers at ticks."""
 
     def __repr__(self) -> str:
         panels = []
         for axis in self.axes:
             axes = " over ".join(filter(None, (axis.get_ylabel(), axis.get_xlabel())))
             legend = axis.get_legend()
-            names = ", ".join(text.get_text() for text in legend.get_texts()) if legend else ""
+            ticks = [text for text in axis.get_yticklabels() if text.get_text()[:1].isalpha()]
+            names = _texts([*ticks, *(legend.get_texts() if legend else [])])
             panels.append(": ".join(filter(None, (axis.get_title(), axes, names))))
+        panels += [_texts(legend.get_texts()) for legend in self.legends]
         kind = "Images" if any(axis.images for axis in self.axes) else "Chart"
-        return f"{kind}. {'; '.join(filter(None, panels)) or 'Without labels'}."
+        written = "; ".join(filter(None, panels)) or "Without labels"
+        return f"{kind}. {' '.join(written.split())}."
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
         return {"text/plain": repr(self)}, {"image/png": {"alt": repr(self)}}  # IPython draws the PNG itself
+
+
+def _texts(texts: Sequence[Text]) -> str:
+    return ", ".join(text.get_text() for text in texts)
 
 
 def _figure(
@@ -167,24 +175,23 @@ def gallery(images: Mapping[str, np.ndarray], columns: int = 6) -> Figure:
 
 
 def size_histogram(shorter: Sequence[int], scales: Sequence[float]) -> Figure:
-    """How many images have which shorter side, in HR and as LR at each scale (pixels, logarithmic)."""
-    figure, axes = _figure(1, 1, 7.5, 2.8)
+    """How many images have which shorter side, in HR and as LR at each scale, one above the other."""
     sides = {
         "HR": np.asarray(shorter),
         **{f"LR x{scale:g}": np.asarray(shorter) // scale for scale in scales},
     }
     low, high = min(side.min() for side in sides.values()), max(side.max() for side in sides.values())
     edges = np.geomspace(max(1, low) * 0.95, high * 1.05, 25)
-    for i, (name, side) in enumerate(sides.items()):
-        count, _ = np.histogram(side, bins=edges)
-        colour, style = COLOURS[i % len(COLOURS)], STYLES[i % 4]
-        axes[0, 0].stairs(count, edges, linestyle=style, color=colour, linewidth=1.6, label=name)
-    axes[0, 0].set(xlabel="shorter side (pixels, log scale)", ylabel="images", xscale="log")
     ticks = [tick for tick in (16, 32, 64, 128, 256, 512, 1024, 2048, 4096) if edges[0] <= tick <= edges[-1]]
-    axes[0, 0].set_xticks(ticks, [str(tick) for tick in ticks])
-    axes[0, 0].set_xticks([], minor=True)
-    axes[0, 0].yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[0, 0].legend(frameon=False, fontsize=9)
+    figure, axes = _figure(len(sides), 1, 7.5, 0.5 + 0.75 * len(sides), sharex=True, sharey=True)
+    for i, (axis, (name, side)) in enumerate(zip(axes[:, 0], sides.items(), strict=True)):
+        count, _ = np.histogram(side, bins=edges)
+        axis.stairs(count, edges, fill=True, color=COLOURS[i % len(COLOURS)])
+        axis.set(xscale="log", ylabel=f"{name}:\nimages")
+        axis.set_xticks(ticks, [str(tick) for tick in ticks])
+        axis.set_xticks([], minor=True)
+        axis.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    axes[-1, 0].set_xlabel("shorter side (pixels, log scale)")
     return figure
 
 
@@ -232,20 +239,47 @@ def line_plot(
     marker: str = "o",
     title: str = "",
     beside: bool = False,
+    level: tuple[str, float] | None = None,
+    zoom: tuple[float, float] | None = None,
 ) -> Figure:
     """Curves by name, told apart by colour and dash; what lies beyond ``ylim`` is cut off.
 
     A curve is x and y, or x, y, and the least and greatest y, between which a band is drawn. With ``beside``
-    the names stand beside the axes, rather than where there is room within them.
+    the names stand beside the axes, rather than where there is room within them. ``level`` is a name and a
+    height, drawn across in dashed black. With ``zoom``, a second panel below, never logarithmic in y, shows
+    the part between those two heights.
     """
-    figure, axes = _figure(1, 1, WIDTH if beside else 7.5, 3.4)
+    figure, axes = _figure(2 if zoom else 1, 1, WIDTH if beside else 7.5, 5.2 if zoom else 3.4)
+    for axis in axes[:, 0]:
+        for i, (name, (x, y, *band)) in enumerate(curves.items()):
+            style, colour = STYLES[i % 4], COLOURS[i % len(COLOURS)]
+            axis.plot(x, y, style, marker=marker, markersize=3.5, color=colour, label=name)
+            if band:
+                axis.fill_between(x, *band, color=colour, alpha=0.18, linewidth=0)
+        if level:
+            axis.axhline(level[1], color="black", linestyle="--", linewidth=1.2, label=level[0])
+        axis.set_ylabel(ylabel)
+        axis.grid(alpha=0.3)
+        _ticks(axis, x, logx)
+    axis.set_xlabel(xlabel)
+    if zoom:
+        axis.set(ylim=zoom, title=f"the same, from {zoom[0]:.3g} to {zoom[1]:.3g}")
+        axis.title.set_fontsize(10)
     axis = axes[0, 0]
-    for i, (name, (x, y, *band)) in enumerate(curves.items()):
-        style, colour = STYLES[i % 4], COLOURS[i % len(COLOURS)]
-        axis.plot(x, y, style, marker=marker, markersize=3.5, color=colour, label=name)
-        if band:
-            axis.fill_between(x, *band, color=colour, alpha=0.18, linewidth=0)
-    axis.set(xlabel=xlabel, ylabel=ylabel)
+    axis.set_title(title, fontsize=10)
+    if logy:
+        axis.set_yscale("log")
+    if ylim:
+        axis.set_ylim(*ylim)
+    if beside:
+        figure.legend(*axis.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=9)
+    elif len(curves) > 1:
+        axis.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def _ticks(axis: Axes, x: Sequence[float], logx: bool) -> None:
+    """Ticks at the points where there are few, else at round numbers."""
     if logx:
         axis.set_xscale("log")
         axis.minorticks_off()
@@ -253,17 +287,6 @@ def line_plot(
         axis.set_xticks(x, [f"{tick:g}" for tick in x])
     else:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.set_title(title, fontsize=10)
-    if logy:
-        axis.set_yscale("log")
-    if ylim:
-        axis.set_ylim(*ylim)
-    axis.grid(alpha=0.3)
-    if beside:
-        figure.legend(*axis.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=9)
-    elif len(curves) > 1:
-        axis.legend(frameon=False, fontsize=9)
-    return figure
 
 
 def dumbbells(
@@ -274,13 +297,13 @@ def dumbbells(
     axis = axes[0, 0]
     rows = range(len(pairs))
     left, right = zip(*pairs.values(), strict=True)
+    covering = {"boxstyle": "square,pad=0", "facecolor": "white", "edgecolor": "none"}  # the marks behind
     axis.hlines(rows, left, right, color="0.7", linewidth=3, zorder=1)
     for values, name, colour, marker in zip((left, right), names, COLOURS, "os", strict=False):
         axis.scatter(values, rows, color=colour, marker=marker, label=name, zorder=2)
         for row, value in zip(rows, values, strict=True):
-            axis.annotate(
-                f"{value:.2f}", (value, row), (0, 7), textcoords="offset points", ha="center", fontsize=8
-            )
+            text, at, above = f"{value:.2f}", (value, row), (0, 9)
+            axis.annotate(text, at, above, textcoords="offset points", ha="center", fontsize=8, bbox=covering)
     for i, (name, value) in enumerate(marks.items()):
         style, colour = ("--", ":")[i % 2], COLOURS[2 + i % 4]
         axis.axvline(value, linestyle=style, color=colour, label=f"{name}: {value:.2f}", zorder=0)
@@ -335,7 +358,8 @@ def loss_curves(histories: Mapping[str, Sequence[Mapping[str, float]]], points: 
 
     Args:
         histories: "group-name" -> rows of "step" and "loss", as a run records them.
-        points: rows to average over, since the loss of a batch jumps with its patches.
+        points: rows to average over, since the loss of a batch jumps with its patches. A row of the record is
+            the mean of the steps since the row before.
     """
     groups = list(dict.fromkeys(name.partition("-")[0] for name in histories))
     figure, axes = _figure(1, len(groups), WIDTH, 3.4)
@@ -347,7 +371,8 @@ def loss_curves(histories: Mapping[str, Sequence[Mapping[str, float]]], points: 
             style, colour = STYLES[i // len(COLOURS)], COLOURS[i % len(COLOURS)]
             label = name.partition("-")[2]
             axis.plot(steps[points - 1 :], mean, style, color=colour, linewidth=1.3, label=label)
-        axis.set(xlabel="step", ylabel=f"loss (mean of {points} rows)", title=group)
+        span = points * (steps[1] - steps[0])
+        axis.set(xlabel="step", ylabel=f"loss (mean of the last {span} steps)", title=group)
         axis.grid(alpha=0.3)
     axes[0, -1].legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1), title="scales")
     return figure
@@ -564,7 +589,7 @@ def scale_view(resolved: Resolved, scale: float, side: int = 288) -> Picture:
 
 def layer_statistics(rows: Sequence[Statistics]) -> Figure:
     """Mean magnitude of conv and relu layers; zeros and dead maps after each ReLU."""
-    figure, axes = _figure(1, 3, WIDTH, 3)
+    figure, axes = _figure(1, 3, WIDTH, 3, sharex=True)
     for kind, style, colour in (("conv", "o-", COLOURS[0]), ("relu", "s--", COLOURS[1])):
         chosen = [row for row in rows if row.name.startswith(kind)]
         x = [int(row.name.split(".")[1]) for row in chosen]

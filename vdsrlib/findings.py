@@ -17,9 +17,15 @@ EPOCHS = 80  # of the paper's training; an epoch here is one eightieth of a run'
 Result = dict[str, Any]
 """What a run gave: label, value, seed, images, recipe, validation, loss, diverged (the step, or None) …"""
 
+AS_IT_IS = "as it is"
+"""Label of the runs with which the study of ingredients compares all others."""
+
 
 class Comparison(NamedTuple):
-    """PSNR of one network less that of another, in dB, a number a seed."""
+    """PSNR of one network less that of another, in dB, a number a seed.
+
+    Infinite where one of the two has diverged, and not a number where both have.
+    """
 
     differences: tuple[float, ...]
 
@@ -30,14 +36,23 @@ class Comparison(NamedTuple):
         below = self.differences and all(value < bound for value in self.differences)
         return "not supported" if below else "undecided"
 
-    def __str__(self) -> str:
+    def _words(self, unit: str, over: str) -> str:
         if not self.differences:
-            return "an unknown amount, for want of runs"
+            return "no runs"
+        lost = sum(not math.isfinite(value) for value in self.differences)
+        if lost:
+            return f"diverged for {lost} of {len(self.differences)} seeds"
         low, high = min(self.differences), max(self.differences)
+        return f"{np.mean(self.differences):+.2f}{unit} ({low:+.2f} to {high:+.2f}{over})"
+
+    @property
+    def cell(self) -> str:
+        """The mean and the range, for a table whose head has the unit."""
+        return self._words("", "")
+
+    def __str__(self) -> str:
         seeds = f"{len(self.differences)} seed{'s' * (len(self.differences) > 1)}"
-        if not all(map(math.isfinite, self.differences)):
-            return f"a run diverged ({', '.join(f'{value:+.2f}' for value in self.differences)} dB)"
-        return f"{np.mean(self.differences):+.2f} dB ({low:+.2f} to {high:+.2f} over {seeds})"
+        return self._words(" dB", f" over {seeds}")
 
 
 class Verdict(NamedTuple):
@@ -184,14 +199,16 @@ def judge_growth(results: Sequence[Result]) -> Verdict:
         partly = best != ranked[-1] and found.at_least(0) == "supported"
         statuses.append("partly supported" if partly else found.at_least(0))
         lines.append(
-            f"×{scale:g}: {ranked[-1]} above {ranked[0]} by {found}; "
-            f"the best on average: {best}: {statuses[-1]}"
+            f"×{scale:g}: {ranked[-1]} less {ranked[0]}: {found}; the best on average: {best}: {statuses[-1]}"
         )
     return Verdict(_together(statuses), tuple(lines))
 
 
 def judge_residual(results: Sequence[Result]) -> Verdict:
-    """Faster: above after an eighth of the steps. Higher: above at the end. At every rate."""
+    """Faster: above after an eighth of the steps. Higher: above at the end. At every rate.
+
+    Where the residual networks end against interpolation is said as well, and is no part of the verdict.
+    """
     lines, statuses = [], []
     for rate in dict.fromkeys(result["value"] for result in results):
         pair = [f"{kind}, rate {rate:g}" for kind in ("residual", "non-residual")]
@@ -199,7 +216,12 @@ def judge_residual(results: Sequence[Result]) -> Verdict:
             for scale in scales_of(results):
                 found = compare(results, pair[0], pair[1], scale, epoch)
                 statuses.append(found.at_least(0))
-                lines.append(f"rate {rate:g}, epoch {epoch}: residual above by {found}: {statuses[-1]}")
+                lines.append(
+                    f"rate {rate:g}, epoch {epoch}: residual less non-residual: {found}: {statuses[-1]}"
+                )
+        for scale in scales_of(results):
+            ends = Comparison(tuple(gain(run, scale) for run in of(results, pair[0])))
+            lines.append(f"rate {rate:g}, epoch {EPOCHS}: residual less interpolation: {ends}")
     return Verdict(_together(statuses), tuple(lines))
 
 
@@ -210,7 +232,7 @@ def judge_clipping(results: Sequence[Result]) -> Verdict:
         runs = of(results, label)
         lost = sum(run["diverged"] is not None for run in runs)
         ends = [gain(run, scale) for run in runs for scale in scales_of(runs) if not run["diverged"]]
-        after = f"; at the end {min(ends):+.2f} to {max(ends):+.2f} dB above interpolation" if ends else ""
+        after = f"; at the end, less interpolation: {min(ends):+.2f} to {max(ends):+.2f} dB" if ends else ""
         lines.append(f"{label}: {lost} of {len(runs)} runs diverge{after}")
         if label == "none" or label.startswith("element"):
             as_claimed = lost == (len(runs) if label == "none" else 0)
@@ -230,7 +252,7 @@ def judge_scales(results: Sequence[Result]) -> Verdict:
         if single != joint and of(results, single):
             found = compare(results, joint, single, scale)
             statuses.append(found.at_least(-TOLERANCE))
-            lines.append(f"tested at {single}: {joint} above {single} alone by {found}: {statuses[-1]}")
+            lines.append(f"tested at {single}: {joint} less {single} alone: {found}: {statuses[-1]}")
     return Verdict(_together(statuses), tuple(lines))
 
 
@@ -252,17 +274,19 @@ def judge_curve(results: Sequence[Result]) -> Verdict:
 
 
 def judge_ingredients(results: Sequence[Result]) -> Verdict:
-    """Every change makes the first one worse, at every scale."""
-    (first, *changes), scales = labels(results), scales_of(results)
-    lines, statuses = [], []
-    for label in changes:
-        worse = [compare(results, first, label, scale) for scale in scales]
-        statuses.append(_together(found.at_least(0) for found in worse))
-        means = ", ".join(
-            f"×{scale:g} {0 - np.mean(found.differences):+.2f}"
-            for scale, found in zip(scales, worse, strict=True)
+    """Every change makes the recipe worse, at every scale."""
+    if not any(run["diverged"] is None for run in of(results, AS_IT_IS)):
+        return Verdict(
+            "undecided", ("no run of the recipe as it is came to its end: nothing to compare with",)
         )
-        lines.append(f"{label}: {means} dB: {statuses[-1]}")
+    lines, statuses = [], []
+    for label in labels(results):
+        if label != AS_IT_IS:
+            changed = {scale: compare(results, label, AS_IT_IS, scale) for scale in scales_of(results)}
+            worse = [compare(results, AS_IT_IS, label, scale).at_least(0) for scale in changed]
+            statuses.append(_together(worse))
+            cells = ", ".join(f"×{scale:g} {found.cell}" for scale, found in changed.items())
+            lines.append(f"{label}: {cells}, in dB: {statuses[-1]}")
     return Verdict(_together(statuses), tuple(lines))
 
 
@@ -270,16 +294,16 @@ def fit_power_law(x: Sequence[float], y: Sequence[float]) -> PowerLaw:
     """Fit limit - factor * x ** -exponent by least squares, with a positive factor and exponent.
 
     Args:
-        x: positive; at least three different values.
+        x: positive; at least four different values, since the law has three parameters.
         y: as many numbers; those that are not finite are left out.
 
     Raises:
-        InputError: there are fewer than three different values, or no such law fits.
+        InputError: there are fewer than four different values, or no such law fits.
     """
     at, values = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     at, values = at[np.isfinite(values)], values[np.isfinite(values)]
-    if len(set(at)) < 3:
-        raise InputError("A power law needs at least three different values.")
+    if len(set(at)) < 4:
+        raise InputError("A power law needs at least four different values.")
     unit = at.min()  # so that the numbers are about 1, whatever x counts
 
     def law(x: np.ndarray, limit: float, factor: float, exponent: float) -> np.ndarray:

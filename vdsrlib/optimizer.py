@@ -15,7 +15,8 @@ def clip_gradients(parameters: Iterable[nn.Parameter], rule: str, bound: float) 
 
     Section 3.2 of the paper, Adjustable Gradient Clipping: with bound = theta / learning rate, one gradient
     moves a weight by at most theta whatever the rate, so that high rates do not explode. (Momentum 0.9
-    adds ten of them up.)
+    adds ten of them up.) Implementations that clip to a fixed length have no theta: a length of 0.4 at a rate
+    of 0.1 is theta = 0.04 here, and a smaller one once the rate has fallen.
     """
     if rule == "element":
         nn.utils.clip_grad_value_(parameters, bound)

@@ -1,7 +1,9 @@
 """Recipes: everything that determines the weights, as data. ``paper`` is the paper's section 5.2."""
 
 import dataclasses
+import inspect
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,31 +19,39 @@ class Recipe:
 
     Attributes:
         name: which recipe this is, or began as.
-        protocol: colour, degradation and range, by name.
-        scales: mixed in every batch, evenly.
-        depth, width, last_gain, residual: the network (see ``VDSR``).
-        patch_size: side of the square training patches.
-        overlap, degrade_patch, orientations, copies, candidates: how patches are cut and chosen (see
-            ``TrainingSet``).
+        protocol: colour, degradation and range: ``paper`` or ``seed``.
+        scales: trained for, mixed in every batch, evenly.
+        depth: number of convolutions.
+        width: feature maps of every layer but the last.
+        last_gain: factor on the last layer's initial weights. 1 is He's initialisation; 0.01 begins near
+            SR = ILR.
+        residual: whether ILR is added to the last layer's output. False: the network predicts HR itself.
+        patch_size: side of the square training patches, in pixels.
+        overlap: whether patches lie at any position, rather than side by side on a grid.
+        degrade_patch: whether every HR patch is degraded by itself, rather than the whole image once a scale.
+        orientations: 1: patches as they are; 4: also turned; 8: also mirrored.
+        copies: factors by which every image is resized; each copy counts as one more image.
+        candidates: patches drawn for every one that is used, the one that interpolation gets most wrong.
         batch_size: patches a step.
         steps: optimizer steps in all.
-        optimizer: "sgd" (momentum 0.9), "adam", or "muon": every convolution's step is made orthogonal
+        optimizer: ``sgd`` (momentum 0.9), ``adam``, or ``muon``: every convolution's step is made orthogonal
             (Jordan et al. 2024) and scaled to the size of Adam's; biases are left to Adam.
         learning_rate: at the first step, or at the end of the warm-up.
-        warmup_steps: the rate rises linearly from 0 over so many steps; Adam needs it here, since its
-            first steps move all weights of 20 layers alike, and can kill every ReLU for good.
-        decay_steps, decay_factor: the rate is multiplied by the factor every so many steps;
-            decay_steps 0 is a cosine from learning_rate to 0 instead.
-        weight_decay: L2 penalty.
-        clip: gradient clipping: "none"; "element", the paper's rule, every element into
-            [-theta / rate, theta / rate]; or "norm", the whole gradient's length to theta / rate.
-        theta: the clipping constant. The paper does not state its value.
-        loss: "sum", half the squared error summed over a patch, averaged over the batch (the scale
-            that a rate of 0.1 was chosen for); "mean", the mean squared error; or "absolute", the mean
-            absolute error.
-        ema: decay of the running average of the weights that is scored and saved; 0 for none.
-        precision: type of the convolutions in training, "float32" or "bfloat16"; the weights, the
-            sum with ILR and all scores are float32. "auto" is bfloat16 where the device has units for it.
+        warmup_steps: the rate rises linearly from 0 over so many steps. Adam needs it here: its first steps
+            move all weights of 20 layers alike, and can kill every ReLU for good.
+        decay_steps: the rate is multiplied by decay_factor every so many steps; 0: a cosine from
+            learning_rate to 0 instead.
+        decay_factor: see decay_steps.
+        weight_decay: L2 penalty; 0: none.
+        clip: gradient clipping: ``none``; ``element``, the paper's rule, every element into
+            [-theta / rate, theta / rate]; or ``norm``, the whole gradient's length to theta / rate.
+        theta: the constant of the clipping. The paper does not state its value.
+        loss: ``sum``, half the squared error summed over a patch, averaged over the batch (the scale that a
+            rate of 0.1 was chosen for); ``mean``, the mean squared error; or ``absolute``, the mean absolute
+            error.
+        ema: decay of the running average of the weights that is scored and saved; 0: none.
+        precision: type of the convolutions in training, ``float32`` or ``bfloat16``; the weights, the sum
+            with ILR and all scores are float32. ``auto`` is bfloat16 where the device has units for it.
         seed: of the initial weights and of the draws.
     """
 
@@ -142,6 +152,22 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
         return {**dataclasses.asdict(self), "scales": list(self.scales), "copies": list(self.copies)}
+
+    def in_words(self) -> dict[str, str]:
+        """As text for tables, with a dash for what has no effect beside the other values."""
+        idle = {"theta": self.clip == "none", "decay_factor": self.decay_steps == 0}
+        words = {
+            name: ", ".join(f"{factor:g}" for factor in value) if isinstance(value, list) else str(value)
+            for name, value in self.to_dict().items()
+        }
+        return {name: "–" if idle.get(name) else text for name, text in words.items()}
+
+    @classmethod
+    def meanings(cls) -> dict[str, str]:
+        """What each field means, from the documentation above."""
+        _, _, fields = (inspect.getdoc(cls) or "").partition("Attributes:\n")
+        found = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", fields, re.MULTILINE)
+        return {name: " ".join(text.replace("``", "").split()) for name, text in found}
 
 
 RECIPES = {

@@ -28,6 +28,7 @@ from vdsrlib.distributed import World, silent
 from vdsrlib.environment import choose_device, data_root, device_name
 from vdsrlib.files import InputError
 from vdsrlib.findings import (
+    AS_IT_IS,
     EPOCHS,
     Result,
     Verdict,
@@ -146,7 +147,7 @@ def _steps(recipe: Recipe, steps: int) -> Iterable[Experiment]:
 
 
 def _ingredients(recipe: Recipe, change: str) -> Iterable[Experiment]:
-    yield Experiment("as it is", "", recipe)  # once, however many changes there are
+    yield Experiment(AS_IT_IS, "", recipe)  # once, however many changes there are
     yield Experiment(change, change, replace(recipe, **_changes(change)))
 
 
@@ -185,7 +186,7 @@ def _rule(text: str) -> str:
             raise ValueError
         return f"{name}:{float(theta):g}" if colon else name
     except (ValueError, InputError):
-        raise InputError(f"{text!r} is no clipping rule; write none, element:1e-4 or norm:0.4.") from None
+        raise InputError(f"{text!r} is no clipping rule; write none, element:1e-4 or norm:0.04.") from None
 
 
 def _whole(text: str) -> int:
@@ -251,11 +252,19 @@ STUDIES = {
         judge_clipping,
         Size(
             replace(_PAPER, scales=(2, 3, 4), depth=20, steps=2500),
-            ("none", "element:0.01", "element:0.001", "element:0.0001", "norm:0.4", "norm:0.004"),
+            (
+                "none",
+                "element:0.01",
+                "element:0.001",
+                "element:0.0001",
+                "norm:0.4",
+                "norm:0.04",
+                "norm:0.004",
+            ),
         ),
         Size(
             replace(_PAPER_MICRO, depth=8, steps=80),
-            ("none", "element:0.01", "element:0.001", "element:0.0001", "norm:0.4"),
+            ("none", "element:0.01", "element:0.001", "element:0.0001", "norm:0.4", "norm:0.04"),
         ),
     ),
     "scales": Study(
@@ -274,7 +283,7 @@ STUDIES = {
         _whole,
         judge_curve,
         Size(_OURS, (3, 6, 11, 23, 45, 91)),
-        Size(_OURS_MICRO, (2, 9, 40)),
+        Size(_OURS_MICRO, (2, 5, 14, 40)),
     ),
     "steps": Study(
         "Not in the paper",
