@@ -1,5 +1,7 @@
 """The two degradations, against scikit-image and against imresize."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -46,6 +48,18 @@ def test_sizes(degradation, height, width, scale):
 def test_lr_size_is_not_lost_to_rounding():
     """33 / 1.1 is 29.999… in floating point."""
     assert BICUBIC(np.zeros((33, 330)), 1.1)[0].shape == (30, 300)
+
+
+@EACH
+def test_large_images_leave_little_behind(degradation):
+    """Matrices of 32 sizes of 2000 pixels, all kept, would be a gigabyte."""
+    tracemalloc.start()
+    try:
+        for width in range(1500, 1506):
+            degradation(np.zeros((2, width)), 4)
+        assert tracemalloc.get_traced_memory()[0] < 2.2 * (2 * 1500 * 375 * 8)  # those of the last two
+    finally:
+        tracemalloc.stop()
 
 
 @EACH

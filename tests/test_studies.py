@@ -401,14 +401,19 @@ class TestProcesses:
             (["depth", "--values", "deep"], "'deep' is no whole number"),
             (["depth", "--validations", "0"], "validations is 0; write a whole number from 1 up"),
             (["depth", "--data-path", "nowhere"], "data_path names nowhere, which is not a folder"),
+            (["depth", "--validation-set", "Set14"], "not on Set14; add a data_path, or leave out"),
+            (["depth", "--out", "."], ". is a folder; give the name of a file to write"),
+            (["depth", "--out", "file/out.json"], "Cannot write file/out.json: File exists"),
         ],
     )
     def test_wrong_input(self, call_cli, tmp_path, typed, sentence, monkeypatch):
         monkeypatch.chdir(tmp_path)
+        (tmp_path / "file").touch()
         status, _, errors = call_cli("study", *typed)
         assert status == 2
         assert sentence in errors
         assert "Traceback" not in errors
+        assert not list(tmp_path.glob("runs/studies/*/lock")), "refused before any run"
 
 
 class TestPowerLaw:
@@ -530,6 +535,13 @@ class TestVerdicts:
         """As good as: up to 0.05 dB below, which the paper's own is as well."""
         verdict = studies.STUDIES["scales"].judge(made_up("scales", {"2": (32, 32), "2_3_4": joint}))
         assert verdict.status == status
+
+    def test_the_network_for_all_scales_has_the_most_not_the_longest_name(self):
+        combinations = {"2": (32,), "2.25": (29,), "2_3": (32,)}
+        verdict = studies.STUDIES["scales"].judge(made_up("scales", combinations))
+        assert verdict.lines == (
+            "tested at ×2: ×2, 3 less ×2 alone: +0.00 dB (+0.00 to +0.00 over 1 seed): supported",
+        )
 
     @pytest.mark.parametrize(
         ("changed", "status"),

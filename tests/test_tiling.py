@@ -9,6 +9,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from vdsrlib import engine
 from vdsrlib.evaluation import predict
 from vdsrlib.model import VDSR, receptive_field
 from vdsrlib.picture import Picture
@@ -26,7 +27,7 @@ def test_tiles_cover_every_pixel_once_and_keep_to_the_size(height, width, halo, 
         covered[tile.result] += 1
         seen = np.zeros((height, width), bool)
         seen[tile.seen] = True
-        assert seen.sum() <= max(pixels, (2 * halo + 1) ** 2)
+        assert seen.sum() <= max(pixels, (4 * halo) ** 2)
         rows, cols = tile.result
         around = seen[
             max(0, rows.start - halo) : rows.stop + halo, max(0, cols.start - halo) : cols.stop + halo
@@ -131,6 +132,22 @@ def test_memory_is_that_of_the_budget(cli_environment, engine):
     command = [sys.executable, "-c", PEAK, engine, "700", str(budget)]
     done = subprocess.run(command, env=cli_environment, capture_output=True, text=True, check=True)
     assert int(done.stdout) < 2 * budget
+
+
+def test_a_tiny_budget_makes_no_tiny_tiles(photo, monkeypatch):
+    """One MiB is less than a halo of 20 pixels takes. The weights are hashed once, not for each tile."""
+    assert len(list(tiles(240, 320, 20, tile_pixels(VDSR(), 1 << 20)))) == 6 * 8
+    hashed, done = [], []
+    digest = engine._digest
+    monkeypatch.setattr(engine, "_digest", lambda model: hashed.append(model) or digest(model))
+    work = Work("torch", memory=1, progress=lambda *tile: done.append(tile))
+    torch.manual_seed(0)
+    model = VDSR(depth=12, width=3, last_gain=0.05).eval()
+    tiny = super_resolve(model, photo[:50, :40], 2, PAPER, work)
+    assert done == [(number, 20) for number in range(1, 21)]
+    assert len(hashed) == 1
+    whole = super_resolve(model, photo[:50, :40], 2, PAPER, Work("torch"))
+    np.testing.assert_allclose(tiny.sr, whole.sr, rtol=0, atol=1e-5)
 
 
 def test_default_budget_wastes_little():

@@ -193,6 +193,8 @@ def _study(arguments: argparse.Namespace) -> int:
     study, name, size = get_study(arguments.name), arguments.name, arguments.size
     changes = {knob: getattr(arguments, knob) for knob in arguments.knobs}
     grid = studies.grid(name, size, arguments.seeds, arguments.values, **changes)
+    if arguments.out:
+        studies.check_writable(arguments.out)
     if _leads():
         cost = f"{len(grid)} runs, {studies.petaflops(grid):.2g} PFLOP"
         print(f"{study.source}: {study.claim}? {cost}", flush=True)

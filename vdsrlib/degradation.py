@@ -56,11 +56,9 @@ class Degradation:
     down: Callable[[int, int, float], np.ndarray]
     up: Callable[[int, int], Taps]
 
-    @lru_cache(maxsize=32)  # noqa: B019  the two degradations live as long as the program
     def matrices(self, length: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
         """The matrices down and up of an axis with ``length`` pixels; LR has int(length / scale)."""
-        small = max(1, lr_length(length, scale))
-        return self.down(length, small, scale), self.up(small, length).matrix(small)
+        return (_two if length > LARGE else _many)(self, length, scale)
 
     def __call__(self, hr: Array, scale: float) -> tuple[Array, Array]:
         """HR (NumPy H x W [x C], or torch ... x H x W; floating) to (LR, ILR); ILR is HR's size."""
@@ -69,6 +67,16 @@ class Degradation:
         down_cols, up_cols = self.matrices(width, scale)
         lr = separable(hr, down_rows, down_cols)
         return lr, separable(lr, up_rows, up_cols)
+
+
+def _matrices(degradation: Degradation, length: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    small = max(1, lr_length(length, scale))
+    return degradation.down(length, small, scale), degradation.up(small, length).matrix(small)
+
+
+LARGE = 512  # pixels: a pair of matrices takes 2 MiB for ×2, and 275 MiB at 6000 pixels
+_many = lru_cache(maxsize=32)(_matrices)  # every scale of a training patch, and of a set of one size
+_two = lru_cache(maxsize=2)(_matrices)  # both axes of one image
 
 
 BICUBIC = Degradation(

@@ -29,7 +29,7 @@ Network = Callable[[Tensor], Tensor]
 TOLERANCE = 1e-4  # of the range of an image: at 37 dB, noise of this size changes PSNR by 0.0003 dB
 
 
-def prepare(model: VDSR, engine: str = "auto") -> Network:
+def prepare(model: VDSR, engine: str | Network = "auto") -> Network:
     """The network as a function, computed by an engine.
 
     Kept until the weights change, which is seen by their hash: calling again costs milliseconds.
@@ -37,11 +37,13 @@ def prepare(model: VDSR, engine: str = "auto") -> Network:
     Args:
         model: on any device; anything but the CPU is PyTorch's.
         engine: a name of ``ENGINES``, or "auto": the first of them that is installed and right. "auto" can be
-            forced from outside with the variable VDSR_ENGINE.
+            forced from outside with the variable VDSR_ENGINE. What is prepared already is given back.
 
     Raises:
         InputError: the engine is unknown, not installed, not for this device, or computes something else.
     """
+    if callable(engine):
+        return engine
     if engine == "auto":
         engine = os.environ.get("VDSR_ENGINE") or "auto"
     if engine not in ("auto", *ENGINES):

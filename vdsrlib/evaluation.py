@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from vdsrlib.distributed import World
-from vdsrlib.engine import prepare
+from vdsrlib.engine import Network, prepare
 from vdsrlib.files import InputError, sha256, write_json
 from vdsrlib.images import merge_luma, read_image, split_luma
 from vdsrlib.model import VDSR
@@ -24,7 +24,7 @@ from vdsrlib.tiling import MEMORY, tile_pixels, tiled
 
 
 def predict(
-    model: VDSR, ilr: np.ndarray, protocol: Protocol, engine: str = "auto", memory: int = MEMORY
+    model: VDSR, ilr: np.ndarray, protocol: Protocol, engine: str | Network = "auto", memory: int = MEMORY
 ) -> np.ndarray:
     """ILR to SR with the network, in float32 on the network's device.
 

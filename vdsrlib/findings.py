@@ -245,7 +245,7 @@ TOLERANCE = 0.05  # dB; the paper's own network for all scales is 0.04 dB below 
 
 def judge_scales(results: Sequence[Result]) -> Verdict:
     """One network for all scales is as good as one for each: not below it by more than the tolerance."""
-    joint = max(labels(results), key=len)
+    joint = max(results, key=lambda run: len(run["recipe"]["scales"]))["label"]
     lines, statuses = [], []
     for scale in scales_of(results):
         single = f"×{scale:g}"

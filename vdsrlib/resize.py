@@ -5,7 +5,6 @@ when shrinking (antialiasing), pixel centres at half-integers, borders mirrored.
 """
 
 import math
-from functools import lru_cache
 from typing import NamedTuple, TypeVar, overload
 
 import numpy as np
@@ -52,9 +51,8 @@ class Taps(NamedTuple):
         return slice(first, stop), csr_array((weight.ravel(), (rows, (index - first).ravel())), shape)
 
 
-@lru_cache(maxsize=32)
 def bicubic_matrix(length: int, out_length: int, scale: float) -> np.ndarray:
-    """The matrix (out_length x length, float64, read-only) that resizes one axis by ``scale``."""
+    """The matrix (out_length x length, float64) that resizes one axis by ``scale``."""
     return bicubic_taps(length, out_length, scale).matrix(length)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from vdsrlib.degradation import DEGRADATIONS
+from vdsrlib.engine import prepare
 from vdsrlib.evaluation import check_fit, predict
 from vdsrlib.files import InputError, atomic
 from vdsrlib.images import as_rgb, list_images, merge_luma, quantise, split_luma, to_float
@@ -247,9 +248,10 @@ def _in_tiles(
     check_fit(model, protocol)
     taps = _taps(pixels.shape[:2], shape, protocol)
     plan = list(tiles(*shape, model.depth, tile_pixels(model, work.memory)))
+    network = prepare(model, work.engine)  # once, as it hashes all weights
     for done, tile in enumerate(plan, start=1):
         ilr = _interpolate(lambda seen: _planes(pixels[seen], protocol)[0], tile.seen, taps)
-        sr = predict(model, ilr, protocol, work.engine, work.memory)
+        sr = predict(model, ilr, protocol, network, work.memory)
         chroma = None
         if pixels.ndim == 3 and protocol.colour == "luma":
             chroma = _interpolate(lambda seen: split_luma(pixels[seen])[1], tile.result, taps)

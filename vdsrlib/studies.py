@@ -12,7 +12,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_all_start_methods, get_context, parent_process
@@ -54,6 +54,7 @@ from vdsrlib.recipe import RECIPES, Recipe, get_recipe
 from vdsrlib.training import Diverged, Images, train, with_precision
 
 KEPT_LOSSES = 100  # points of a loss curve in a result
+VALIDATION_SET = "Set5"  # unless said otherwise
 
 
 @dataclass(frozen=True)
@@ -401,7 +402,7 @@ def conduct(
     values: Any = None,
     seeds: int = 3,
     data_path: str | Path | None = None,
-    validation_set: str = "Set5",
+    validation_set: str = VALIDATION_SET,
     validations: int | None = None,
     root: str | Path = "runs/studies",
     device: str = "auto",
@@ -443,15 +444,23 @@ def conduct(
 
 
 def study_images(
-    size: str, root: str | Path, data_path: str | Path | None = None, validation_set: str = "Set5"
+    size: str, root: str | Path, data_path: str | Path | None = None, validation_set: str = VALIDATION_SET
 ) -> tuple[Images, Images]:
     """Training and validation images: (name, paths) of each.
 
     A micro study without ``data_path`` uses small squares of scikit-image's photographs, cut into ``root``,
     also where VDSR_DATA is set. Otherwise T91 alone where it is there, as in the paper's own analysis, and
     else what ``training_images`` finds.
+
+    Raises:
+        InputError: a benchmark is asked for where there are only squares; or there are no such images.
     """
     if size == "micro" and not data_path:
+        if validation_set != VALIDATION_SET:
+            raise InputError(
+                f"A micro study without data_path is scored on squares of photographs, not on "
+                f"{validation_set}; add a data_path, or leave out the validation_set."
+            )
         squares = {}
         for names, each in ((EMBEDDED_TRAIN, 4), (EMBEDDED_TEST, 2)):
             squares[names] = _squares(Path(root) / "images", names, each)
@@ -464,6 +473,16 @@ def study_images(
     if found and (found / "T91").is_dir():
         images = "T91", list_images(found / "T91")
     return images, benchmark_images(validation_set, data_path)
+
+
+def check_writable(path: str | Path) -> None:
+    """Raise InputError where no file can be written under this name; ask before a long computation."""
+
+    class Asked(Exception):
+        pass
+
+    with suppress(Asked), files.atomic(path):
+        raise Asked  # which leaves the place as it was
 
 
 def _squares(folder: Path, names: Sequence[str], each: int, side: int = 96) -> list[Path]:
