@@ -10,6 +10,7 @@ Images are recognised by their pixels: the layout of an archive or folder does n
 import argparse
 import io
 import json
+import math
 import shutil
 import signal
 import sys
@@ -120,7 +121,9 @@ class Getter:
                 print(url + (f" (try {attempt + 1} of {TRIES})" if attempt else ""), flush=True)
                 path = pooch.retrieve(url, known_hash, path=self.work, downloader=downloader)
                 return Path(path)
-            except ValueError:  # pooch: the hash is another one
+            except ValueError as error:
+                if "does not match the known hash" not in str(error):
+                    raise
                 failure = Failure("its hash differs from the one on record", downloader.resumed)
             except Failure as error:
                 failure = error
@@ -239,6 +242,13 @@ def plausible(content: bytes, entries: Sequence[Entry]) -> bool:
     return any(0 <= e.height - height <= 12 and 0 <= e.width - width <= 12 for e in entries)
 
 
+def seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no time; write a number of seconds above 0")
+    return value
+
+
 def main(typed: Sequence[str] | None = None) -> int:
     names = [*json.loads(SOURCES.read_text(encoding="utf-8")), *GROUPS]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -254,7 +264,9 @@ def main(typed: Sequence[str] | None = None) -> int:
         metavar="FILE_OR_DIR",
         help="take the images from these archives or folders instead of the network",
     )
-    parser.add_argument("--timeout", type=float, default=30, help="seconds until a silent server is given up")
+    parser.add_argument(
+        "--timeout", type=seconds, default=30, help="seconds until a silent server is given up"
+    )
     options = parser.parse_args(typed)
     pooch.get_logger().setLevel("ERROR")
     try:

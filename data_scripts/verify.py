@@ -201,18 +201,24 @@ def recognise(folder: Path, copies: Sequence[Copy]) -> Comparison | None:
 
 def numbers(
     comparison: Comparison, scales: Sequence[int], protocol: Protocol
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean PSNR of interpolation at each scale, in dB: of the right copy, and of this one."""
-    columns, values = [manifest.SCALES.index(scale) for scale in scales], []
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Mean PSNR of interpolation at each scale, in dB: of the right copy, and of this one.
+
+    Images too small to be scored are left out, and named.
+    """
+    columns, values, small = [manifest.SCALES.index(scale) for scale in scales], [], []
     for finding in tqdm(comparison.findings, f"Score ({protocol.name})", disable=None, leave=False):
         if finding.kind == SAME:
             known = finding.entry.interpolation[protocol.name]
             values.append([known[column] for column in columns])
         elif finding.kind != "unreadable":
             image = finding.copy.image
-            values.append([manifest.interpolation_psnr(image, scale, protocol) for scale in scales])
+            try:
+                values.append([manifest.interpolation_psnr(image, scale, protocol) for scale in scales])
+            except InputError:
+                small.append(finding.copy.path.name)
     right = np.mean([entry.interpolation[protocol.name] for entry in comparison.entries], axis=0)
-    return right[columns], np.mean(values, axis=0)
+    return right[columns], np.mean(values or [[np.nan] * len(columns)], axis=0), small
 
 
 def verify(folder: Path, scales: Sequence[int]) -> bool:
@@ -234,10 +240,12 @@ def verify(folder: Path, scales: Sequence[int]) -> bool:
     if found.name in TEST_SETS:
         changed, moved = bool(lines), False
         for protocol in PROTOCOLS.values():
-            right, here = numbers(found, scales, protocol)
+            right, here, small = numbers(found, scales, protocol)
             text = f"interpolation at {listed(scales, 'x{}')}, protocol {protocol.name}: {listed(here)} dB"
             if changed:
                 text += f" instead of {listed(right)} ({listed(here - right, '{:+.4f}')})"
+            if small:
+                text += f" without {examples(small)}, too small to be scored"
             moved |= bool(max(abs(here - right)) >= ROUNDING)
             lines.append(text)
         if moved:
@@ -276,8 +284,13 @@ def examples(names: Sequence[str]) -> str:
 
 def image_folders(root: Path) -> list[Path]:
     """The folder and those in it, at any depth, that hold images; hidden ones are left out."""
-    folders = []
-    for name, inner, names in os.walk(root):
+    folders, seen = [], set()
+    for name, inner, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(name)
+        if real in seen:  # a link to a folder above would go round for ever
+            inner.clear()
+            continue
+        seen.add(real)
         inner[:] = sorted(folder for folder in inner if not folder.startswith("."))
         if any(Path(file).suffix.lower() in FORMATS for file in names):
             folders.append(Path(name))
@@ -290,7 +303,7 @@ def main(typed: Sequence[str] | None = None) -> int:
     parser.add_argument("--scales", default="2_3_4", help="of the scores: 2_3_4, or fewer to be quicker")
     arguments = parser.parse_args(typed)
     try:
-        root, scales = data_root(arguments.folder), [int(scale) for scale in parse_scales(arguments.scales)]
+        root, scales = data_root(arguments.folder), parse_scales(arguments.scales)
         if not set(scales) <= set(manifest.SCALES):
             raise InputError("The scores of the right copies are known at 2, 3 and 4; write for example 2_3.")
         if root is None:
@@ -298,7 +311,7 @@ def main(typed: Sequence[str] | None = None) -> int:
         folders = image_folders(root)
         if not folders:
             raise InputError(f"There is no image in {root} or the folders in it.")
-        return 0 if all([verify(folder, scales) for folder in folders]) else 1
+        return 0 if all([verify(folder, [int(scale) for scale in scales]) for folder in folders]) else 1
     except InputError as error:
         print(f"verify: {error}", file=sys.stderr)
         return 2

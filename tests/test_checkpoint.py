@@ -234,6 +234,13 @@ def test_damaged_metadata(tmp_path, make_model, metadata):
     refused(path)
 
 
+def test_a_claim_takes_no_memory(tmp_path, make_model):
+    """Terabytes, by the metadata of a file of a few KiB."""
+    write_safetensors(tmp_path / "w.safetensors", make_model(), width="300000")
+    with pytest.raises(InputError, match="does not fit the network"):
+        checkpoint.load(tmp_path / "w.safetensors")
+
+
 class TestFailingSave:
     @pytest.fixture
     def old(self, tmp_path, make_model):

@@ -224,6 +224,7 @@ WRONG = {
     "no training images": ("train --data-path empty", "no image in empty"),
     "no training folder": ("train --data-path none", "none, which is not a folder"),
     "training on a bad image": ("train --data-path bad --patch-size 16", "b.png cannot be read"),
+    "misspelt benchmark": ("train --data-path set --validation-set Set55", "There is no folder Set55 in set"),
     "unknown training device": ("train --data-path set --device tpu", "Unknown device"),
     "seed too large": ("train --data-path set --patch-size 16 --seed 99999999999999999999", "seed is 9999"),
 }

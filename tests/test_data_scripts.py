@@ -203,6 +203,19 @@ def test_the_report_says_what_a_copy_does_to_the_numbers(small, verify, tmp_path
     assert "scores on this copy do not compare with published ones" in report
 
 
+def test_an_image_too_small_to_be_scored_is_named(small, verify, tmp_path):
+    shutil.copytree(small / "sets/Set5", tmp_path / "elsewhere")
+    write(tmp_path / "elsewhere/tiny.png", read_image(first(small / "sets/Set5"))[:14, :14])
+    (tmp_path / "sl").mkdir()
+    (tmp_path / "sl/Set5").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "sl/round").symlink_to(tmp_path / "sl")
+    status, report = verify(tmp_path / "sl")
+    assert status == 1
+    assert report.count("FAIL Set5 in ") == 1
+    assert "extra 1: tiny.png" in report
+    assert report.count(") without tiny.png, too small to be scored") == 2
+
+
 def test_own_images_get_a_report_of_what_is_skipped_and_why(small, verify, tmp_path):
     folder = tmp_path / "mine"
     photo = read_image(embedded(["motorcycle_left.png"])[0])
@@ -232,7 +245,9 @@ def test_own_images_get_a_report_of_what_is_skipped_and_why(small, verify, tmp_p
     assert "broken.png: stops training" in report
 
 
-@pytest.mark.parametrize("arguments", [[], ["none"], ["."], [".", "--scales", "5"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["none"], ["."], [".", "--scales", "5"], [".", "--scales", "2.5_3.9"]]
+)
 def test_nothing_to_verify_is_one_sentence(scripts, monkeypatch, capsys, tmp_path, arguments):
     monkeypatch.setenv("VDSR_DATA", "")
     monkeypatch.chdir(tmp_path)

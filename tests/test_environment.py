@@ -44,6 +44,14 @@ def test_absent_device(name):
         choose_device(name)
 
 
+def test_number_of_an_absent_device(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(InputError, match="no cuda:99; write a number below 2"):
+        choose_device("cuda:99")
+
+
 def test_records_of_the_machine():
     assert device_name(torch.device("cpu")).startswith("cpu (")
     assert torch.__version__.startswith(versions()["torch"].split("+")[0])

@@ -205,6 +205,33 @@ class TestCache:
             score(paths=[paths[0], broken])
         assert score()[1] == 1
 
+    def test_place_that_cannot_be_written(self, score, tmp_path, paths, make_model):
+        cache = ScoreCache(tmp_path / "cache", "a" * 64)
+
+        def breaking(*arguments):
+            shutil.rmtree(tmp_path / "cache")
+            (tmp_path / "cache").touch()
+            return predict(*arguments)
+
+        with pytest.raises(InputError, match=r"^Cannot write .*cache"):
+            evaluate(make_model(), PAPER, paths, 2, predict=breaking, cache=cache, skip_broken=True)
+        with pytest.raises(InputError, match=r"Cannot write in .*cache"):
+            score()
+
+    @pytest.mark.parametrize("cached", [True, False])
+    def test_broken_images_are_left_out(self, tmp_path, paths, cached):
+        (tmp_path / "lost.png").symlink_to(tmp_path / "nowhere.png")
+        cache = ScoreCache(tmp_path / "cache", "a" * 64) if cached else None
+        found = evaluate(None, PAPER, [*paths, tmp_path / "lost.png"], 2, cache=cache, skip_broken=True)
+        assert len(found["images"]) == 2
+        assert "lost.png" in found["failed"][0]
+
+
+def test_every_process_says_what_stopped_it(call_cli, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    status, _, error = call_cli("evaluate", "--images", "none", "--scale", 2)
+    assert (status, error) == (2, "vdsrlib: rank 1: There is no folder none.\n")
+
 
 def test_processes_share_the_images(call_cli, cli_environment, tmp_path, tiny, paths):
     typed = ["evaluate", "--images", paths[0].parent, "--scale", 2, "--weights", tiny, "--json"]

@@ -75,3 +75,5 @@ def test_json(tmp_path):
 def test_sha256(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
+    with pytest.raises(InputError, match=r"none cannot be read \(No such file"):
+        sha256(tmp_path / "none")

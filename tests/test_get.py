@@ -406,3 +406,10 @@ def test_two_at_once(site, server, mirrors, start, tmp_path):
     assert len(server.requests) == 1
     assert sum("waiting for it" in out for out, _ in printed) == 1
     assert_complete(site, tmp_path / "to")
+
+
+@pytest.mark.parametrize("timeout", ["-1", "0", "nan"])
+def test_a_timeout_that_is_none(get, capsys, timeout):
+    with pytest.raises(SystemExit):
+        get("Set5", "--timeout", timeout)
+    assert "write a number of seconds above 0" in capsys.readouterr().err

@@ -4,7 +4,10 @@ import io
 import os
 import random
 import shutil
+import signal
 import struct
+import subprocess
+import sys
 import tempfile
 import threading
 import zlib
@@ -14,6 +17,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+from conftest import wait_until
 from PIL import Image
 
 from vdsrlib.files import InputError
@@ -68,7 +72,7 @@ def test_decompression_bomb(resolve, call_cli, tmp_path, tiny):
     (tmp_path / "bomb.png").write_bytes(png_of_size(100_000, 100_000))
     resolve(
         "bomb.png",
-        f"10000 megapixels, and the limit is {MAX_PIXELS // 10**6}; raise it with --max-megapixels",
+        f"10000 megapixels, and the limit is {MAX_PIXELS // 10**6}. Raise it with --max-megapixels",
     )
     save_image("large.png", np.zeros((1000, 1100), np.uint8))
     small = ("--scale", 1.1, "--max-megapixels", 1)
@@ -118,6 +122,33 @@ def test_animation_is_named(tmp_path, photo, call_cli, tiny):
     )
     assert status == 0
     assert "60 x 60 pixels; the first of 2 frames" in out
+
+
+def test_too_large_for_a_command_without_that_option(tmp_path, call_cli, tiny):
+    (tmp_path / "bomb.png").write_bytes(png_of_size(100_000, 100_000))
+    error = call_cli("evaluate", "--images", tmp_path, "--scale", 2, "--weights", tiny)[2]
+    assert error.endswith("and the limit is 500.\n")
+
+
+def test_ended_by_a_scheduler(tmp_path, cli_environment):
+    save_image(tmp_path / "a.png", np.zeros((900, 900), np.uint8))
+    command = [
+        sys.executable,
+        "-m",
+        "vdsrlib",
+        "resolve",
+        "a.png",
+        "b.png",
+        "--scale",
+        "8",
+        "--engine",
+        "torch",
+    ]
+    process = subprocess.Popen(command, cwd=tmp_path, env=cli_environment)
+    wait_until(lambda: list(tmp_path.glob(".part-*")))
+    process.terminate()
+    assert process.wait(60) == 128 + signal.SIGTERM
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
 def test_a_pipe_is_not_waited_for(resolve, tmp_path):
@@ -216,6 +247,13 @@ class TestFolder:
         for name in ("bad.png", "empty.png"):
             (folder / "in" / name).unlink()
         assert call_cli(*command, "--force")[0] == 0
+
+    def test_gif_becomes_png(self, folder, call_cli, tiny, grey_photo):
+        Image.fromarray(grey_photo).save("gifs.gif")
+        (folder / "gifs").mkdir()
+        shutil.move("gifs.gif", "gifs/a.gif")
+        assert call_cli("resolve", "gifs", "out", "--scale", 2, "--weights", tiny)[0] == 0
+        assert read_image("out/a.gif.png").shape[:2] == (180, 202)
 
     def test_ground_truth_of_a_folder(self, folder, call_cli, tiny):
         status, out, _ = call_cli("resolve", "in", "out", "--scale", 3, "--ground-truth", "--weights", tiny)

@@ -160,6 +160,10 @@ def test_list_images(tmp_path):
     for name in ("b.PNG", "a.jpg", "notes.txt", "c.webp"):
         (tmp_path / name).write_bytes(b"")
     assert [path.name for path in images.list_images(tmp_path)] == ["a.jpg", "b.PNG", "c.webp"]
+    (tmp_path / ".hidden.png").touch()
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "lost.png").symlink_to(tmp_path / "nowhere.png")
+    assert [path.name for path in images.list_images(tmp_path)] == ["a.jpg", "b.PNG", "c.webp", "lost.png"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"no image in .*empty"):
         images.list_images(tmp_path / "empty")
@@ -204,6 +208,14 @@ class TestNamedSets:
 
     def test_a_folder_of_images(self, root, tmp_path):
         assert self.names(images.training_images(root / "Set5")) == ("Set5", ["s.png"])
+
+    def test_a_misspelt_name_is_not_replaced_by_other_images(self, root):
+        with pytest.raises(InputError, match=r"no folder Set55 in .*; write one of BSD200, Set5, T91, Set14"):
+            images.benchmark_images("Set55", root)
+        with pytest.raises(InputError, match="no image set Set55; write one of Set5, "):
+            images.benchmark_images("Set55")
+        found = images.benchmark_images("Set5")
+        assert images.benchmark_images(found[0]) == found
 
     def test_argument_wins(self, root, monkeypatch):
         monkeypatch.setenv("VDSR_DATA", str(root / "none"))

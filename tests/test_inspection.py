@@ -30,6 +30,20 @@ def test_report_of_a_folder_that_is_fine_is_empty(tmp_path, photo):
         report(tmp_path / "none")
 
 
+def test_files_that_only_a_hardened_reader_opens(tmp_path, photo, monkeypatch):
+    (tmp_path / "lost.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / ".hidden.png").touch()
+    exif = b"Exif\0\0II*\0" + b"\xff" * 20
+    Image.fromarray(photo).save(tmp_path / "a.jpg", exif=exif)
+    Image.fromarray(photo).save(tmp_path / "exif.png", exif=b"no exif")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # instead of a file of 190 megapixels
+    modes = {picture.name: picture.mode for picture in describe(sorted(tmp_path.iterdir()))}
+    assert modes == {".hidden.png": "broken", "a.jpg": "RGB", "exif.png": "RGB", "lost.png": "broken"}
+    found = {remark.name: remark.what for remark in report(tmp_path)}
+    assert found.pop("exif.png") == "counted twice" if "exif.png" in found else True
+    assert found == {".hidden.png": "ignored", "lost.png": "stops training"}
+
+
 class TestLeaks:
     def test_photographs_of_the_tutorial_do_not_leak(self):
         assert leaks(embedded(EMBEDDED_TRAIN), embedded(EMBEDDED_TEST)) == []

@@ -2,25 +2,27 @@
 
 import argparse
 import os
+import signal
 import sys
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from tabulate import tabulate
 from tqdm import tqdm
 
 from vdsrlib import checkpoint, findings, studies, training
-from vdsrlib.distributed import join
+from vdsrlib.distributed import LeaderError, join
 from vdsrlib.doctor import doctor
 from vdsrlib.engine import ENGINES, prepare
 from vdsrlib.environment import choose_device, device_name, versions
 from vdsrlib.evaluation import METHODS, ScoreCache, evaluate, predict, self_ensemble
 from vdsrlib.export import export
 from vdsrlib.features import activations, mosaic, survey
-from vdsrlib.files import InputError, to_json
+from vdsrlib.files import InputError, check_writable, to_json
 from vdsrlib.images import list_images, read_image, save_image
 from vdsrlib.parameters import parse_scale, parse_scales
-from vdsrlib.picture import MAX_PIXELS, check_target
+from vdsrlib.picture import MAX_PIXELS, TooLarge, check_target
 from vdsrlib.protocol import PROTOCOLS, get_protocol
 from vdsrlib.recipe import RECIPES, get_recipe
 from vdsrlib.records import write_record
@@ -194,7 +196,7 @@ def _study(arguments: argparse.Namespace) -> int:
     changes = {knob: getattr(arguments, knob) for knob in arguments.knobs}
     grid = studies.grid(name, size, arguments.seeds, arguments.values, **changes)
     if arguments.out:
-        studies.check_writable(arguments.out)
+        check_writable(Path(arguments.out).parent)
     if _leads():
         cost = f"{len(grid)} runs, {studies.petaflops(grid):.2g} PFLOP"
         print(f"{study.source}: {study.claim}? {cost}", flush=True)
@@ -288,8 +290,10 @@ def _resolve(arguments: argparse.Namespace) -> int:
             with tqdm(desc=title, unit="tile", leave=False, disable=not sys.stderr.isatty()) as bar:
                 print(f"{new}: {_resolve_one(arguments, loaded, old, new, bar)}", flush=True)
         except InputError as error:
+            if isinstance(error, TooLarge):
+                error = InputError(f"{error} Raise it with --max-megapixels if that is what you want.")
             if not folder:
-                raise
+                raise error from None
             failures.append(_sentence(error))
     for failure in failures:
         print(f"vdsrlib: {failure}", file=sys.stderr)
@@ -312,7 +316,7 @@ def _resolve_one(
     protocol = get_protocol(loaded.protocol)
     if arguments.ground_truth:
         check_target(new)
-        resolved = degrade_and_resolve(loaded.model, read_image(old), arguments.scale, protocol, work)
+        resolved = degrade_and_resolve(loaded.model, read_image(old, limit), arguments.scale, protocol, work)
         save_image(new, resolved.sr)
         scores = {"interpolation": resolved.interpolation, "model": resolved.model}
         notes = [f"{name} PSNR {s.psnr:.4f} dB, SSIM {s.ssim:.4f}" for name, s in scores.items() if s]
@@ -364,13 +368,21 @@ def main(argv: list[str] | None = None) -> int:
     try:
         arguments = _parser().parse_args(argv)
         return arguments.run(arguments)
+    except LeaderError:
+        return 2
     except InputError as error:
-        if _leads():
-            print(f"vdsrlib: {_sentence(error)}", file=sys.stderr)
+        rank = "" if _leads() else f"rank {os.environ['RANK']}: "
+        print(f"vdsrlib: {rank}{_sentence(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
 
 
+def _terminate(number: int, _: object) -> NoReturn:
+    """Let a scheduler's stop unwind, as Ctrl-C does: nothing half-written stays behind."""
+    raise SystemExit(128 + number)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _terminate)
     sys.exit(main())

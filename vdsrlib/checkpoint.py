@@ -135,7 +135,8 @@ def _load_safetensors(path: Path) -> tuple[VDSR, dict[str, Any]]:
         residual = info.get("residual", True)
         if not isinstance(residual, bool):
             raise InputError(f"residual {residual!r}")
-        model = VDSR(info["depth"], info["width"], info["channels"], residual=residual)
+        with torch.device("meta"):  # no memory is taken by what the metadata claim until the tensors agree
+            model = VDSR(info["depth"], info["width"], info["channels"], residual=residual)
     except (TypeError, ValueError, InputError) as error:
         raise InputError(f"{path}: its metadata is damaged ({error}).") from error
     _fill(model, tensors, path)
@@ -185,4 +186,4 @@ def _fill(model: VDSR, tensors: dict[str, torch.Tensor], path: Path) -> None:
             )
         if not torch.isfinite(tensors[name]).all():
             raise InputError(f"{path} holds numbers that are not finite, in {name}.")
-    model.load_state_dict(tensors)
+    model.to_empty(device="cpu").load_state_dict(tensors)

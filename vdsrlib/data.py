@@ -219,7 +219,7 @@ class TrainingSet:
     def _stored(self, paths: Sequence[Path], root: Path, skip_broken: bool) -> Path:
         """The folder in ``root`` with the pixels of these images; made when it is not there."""
         content = [self.protocol.name, self.scales, self.copies, self.patch, self.degrade_patch, skip_broken]
-        content += [(path.name, files.sha256(path)) for path in paths]
+        content += [(path.name, files.sha256(path) if path.is_file() else None) for path in paths]
         folder = root / hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
         if not (folder / "index.json").exists():
             # Written beside and renamed whole: a folder of that name is complete.

@@ -16,6 +16,10 @@ from torch import Tensor
 from vdsrlib.files import InputError
 
 
+class LeaderError(InputError):
+    """What the leader met, and says itself."""
+
+
 @dataclass(frozen=True)
 class World:
     """The processes that train together.
@@ -55,7 +59,7 @@ class World:
         return values
 
     def from_leader(self, make: Callable[[], Any]) -> Any:
-        """What the leader makes, in every process; or the InputError that it meets there."""
+        """What the leader makes, in every process; or its InputError, elsewhere as a LeaderError."""
         box: list[Any] = [None]
         if self.leads:
             try:
@@ -65,7 +69,7 @@ class World:
         if self.size > 1:
             dist.broadcast_object_list(box, src=0, device=self.device)
         if isinstance(box[0], InputError):
-            raise box[0]
+            raise box[0] if self.leads else LeaderError(str(box[0]))
         return box[0]
 
 

@@ -37,9 +37,12 @@ def choose_device(name: str = "auto") -> torch.device:
     if not available[kind]:
         raise InputError(f"This machine has no {kind} device; write cpu or auto.")
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError as error:
         raise InputError(f"Unknown device {name!r}; write auto, cpu, cuda, cuda:1 or mps.") from error
+    if kind == "cuda" and (device.index or 0) >= (count := torch.cuda.device_count()):
+        raise InputError(f"This machine has no {name}; write a number below {count}.")
+    return device
 
 
 def device_name(device: torch.device) -> str:

@@ -16,7 +16,7 @@ import torch
 
 from vdsrlib.distributed import World
 from vdsrlib.engine import Network, prepare
-from vdsrlib.files import InputError, sha256, write_json
+from vdsrlib.files import InputError, WriteError, check_writable, sha256, write_json
 from vdsrlib.images import merge_luma, read_image, split_luma
 from vdsrlib.model import VDSR
 from vdsrlib.protocol import PAPER, Protocol, Score
@@ -103,10 +103,16 @@ class ScoreCache:
     Attributes:
         folder: where the files are.
         weights: SHA-256 of the network's weights.
+
+    Raises:
+        WriteError: nothing can be kept in the folder.
     """
 
     folder: Path
     weights: str
+
+    def __post_init__(self) -> None:
+        check_writable(self.folder)
 
     def get(self, compute: Callable[[], Score], *key: Any) -> Timed:
         """The score under this key; computed and kept when it is not there."""
@@ -154,7 +160,8 @@ def evaluate(
         "seconds": that it took, those of scores found again included; None where a score has none}.
 
     Raises:
-        InputError: an image cannot be read or is too small, two have one name, or the network does not fit.
+        InputError: an image cannot be read or is too small, two have one name, the network does not fit, or
+            the cache cannot be written.
     """
     if model is not None and predict is not predict_luma:
         check_fit(model, protocol)
@@ -165,6 +172,8 @@ def evaluate(
     for index, path in list(enumerate(paths))[mine]:
         try:
             found[index] = _score(model, protocol, path, scale, predict, cache)
+        except WriteError:  # of the cache: no image is to blame
+            raise
         except InputError as error:
             sentence = str(error) if path.name in str(error) else f"{path}: {error}"
             if not skip_broken:

@@ -16,6 +16,10 @@ class InputError(Exception):
     """Something the user gave is wrong; the message says what, and what to write instead."""
 
 
+class WriteError(InputError):
+    """A place cannot be written."""
+
+
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it replaces ``path`` in one step.
@@ -24,7 +28,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     keeps the suffix, since image writers choose their format by it.
 
     Raises:
-        InputError: the folder cannot be written, or the disk is full.
+        WriteError: the folder cannot be written, or the disk is full.
     """
     path = Path(path)
     temporary = None
@@ -44,7 +48,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     except OSError as error:
-        raise InputError(f"Cannot write {path}: {error.strerror or error}.") from error
+        raise WriteError(f"Cannot write {path}: {error.strerror or error}.") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -57,7 +61,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     When the block fails, or another process has made ``path`` meanwhile, the temporary folder is removed.
 
     Raises:
-        InputError: the folder cannot be written, or the disk is full.
+        WriteError: the folder cannot be written, or the disk is full.
     """
     path = Path(path)
     temporary = None
@@ -68,7 +72,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         if not path.exists():
             temporary.replace(path)
     except OSError as error:
-        raise InputError(f"Cannot write {path}: {error.strerror or error}.") from error
+        raise WriteError(f"Cannot write {path}: {error.strerror or error}.") from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -94,6 +98,22 @@ def write_json(path: str | Path, value: Any) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
+def check_writable(folder: str | Path) -> None:
+    """Make the folder; raise WriteError where no file can be written in it. Ask before a long computation."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise WriteError(f"Cannot write in {folder}: {error.strerror or error}.") from error
+
+
 def sha256(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error

@@ -4,7 +4,7 @@ An image in this project is a NumPy array, height x width (grey) or height x wid
 uint8 in 0..255 (uint16, in 0..65535, where that is said) or floating point in [0, 1].
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from skimage.color import rgb2ycbcr, ycbcr2rgb
 
 from vdsrlib.environment import data_root
 from vdsrlib.files import InputError
-from vdsrlib.picture import FORMATS, Picture, read_picture, write_picture
+from vdsrlib.picture import FORMATS, MAX_PIXELS, Picture, read_picture, write_picture
 
 TRAINING_SETS = ("T91", "BSD200")  # the paper's 291 images (section 5.1)
 TEST_SETS = ("Set5", "Set14", "B100", "Urban100")
@@ -33,9 +33,10 @@ EMBEDDED_TRAIN = (
     "rocket.jpg",
 )
 EMBEDDED_TEST = ("astronaut.png", "chelsea.png", "coffee.png")
+EMBEDDED_NAME = "scikit-image photographs (test)"
 
 
-def read_image(path: str | Path) -> np.ndarray:
+def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decode an image to uint8, H x W (grey) or H x W x 3: ``picture.read_picture``, and no more than that.
 
     Transparency is dropped, and 16-bit samples are reduced to 8.
@@ -43,7 +44,7 @@ def read_image(path: str | Path) -> np.ndarray:
     Raises:
         InputError: the file is missing, is no image that can be decoded whole, or is too large.
     """
-    pixels = read_picture(path).pixels
+    pixels = read_picture(path, max_pixels).pixels
     return np.rint(pixels / 257.0).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
 
 
@@ -99,8 +100,10 @@ def merge_luma(y: np.ndarray, chroma: np.ndarray) -> np.ndarray:
     return np.clip(ycbcr2rgb(np.concatenate([y[..., None], chroma], axis=-1) * 255.0), 0.0, 1.0)
 
 
-def list_images(folder: str | Path) -> list[Path]:
-    """The images of a folder, by name.
+def list_images(folder: str | Path, suffixes: Collection[str] = FORMATS) -> list[Path]:
+    """The images of a folder, by name: files with one of the suffixes, other than hidden ones.
+
+    A link that leads nowhere is among them: what reads it says so.
 
     Raises:
         InputError: there is no such folder, or no image in it.
@@ -108,9 +111,15 @@ def list_images(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}.")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in FORMATS)
+    paths = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in suffixes
+        and not path.name.startswith(".")
+        and (path.is_file() or not path.exists())
+    )
     if not paths:
-        raise InputError(f"There is no image in {folder} (looked for {', '.join(sorted(FORMATS))}).")
+        raise InputError(f"There is no image in {folder} (looked for {', '.join(sorted(suffixes))}).")
     return paths
 
 
@@ -137,10 +146,17 @@ def training_images(data_path: str | Path | None = None) -> tuple[str, list[Path
 def benchmark_images(name: str = "Set5", data_path: str | Path | None = None) -> tuple[str, list[Path]]:
     """Name and paths of the benchmark ``name`` under ``data_path`` (default: VDSR_DATA).
 
-    Without a data folder, or where it holds no such set, the bundled test photographs are used.
-    The name that comes back says which: print it.
+    Without a data folder, or where it holds no such set, the bundled test photographs stand in for the
+    known sets. The name that comes back says which: print it.
+
+    Raises:
+        InputError: the name is neither a folder there nor one of ``TEST_SETS``.
     """
     root = data_root(data_path)
-    if root is None or not (root / name).is_dir():
-        return "scikit-image photographs (test)", embedded(EMBEDDED_TEST)
-    return name, list_images(root / name)
+    if root and (root / name).is_dir():
+        return name, list_images(root / name)
+    if name in (*TEST_SETS, EMBEDDED_NAME):
+        return EMBEDDED_NAME, embedded(EMBEDDED_TEST)
+    inside = sorted(path.name for path in root.iterdir() if path.is_dir()) if root else []
+    where = f"no folder {name} in {root}" if root else f"no image set {name}"
+    raise InputError(f"There is {where}; write one of {', '.join(dict.fromkeys([*inside, *TEST_SETS]))}.")

@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter, gaussian_laplace, maximum_filter
 
 from vdsrlib.files import InputError
 from vdsrlib.images import as_rgb, luma, read_image
-from vdsrlib.picture import FORMATS
+from vdsrlib.picture import FORMATS, open_image, orientation_of
 from vdsrlib.protocol import crop_length
 
 SAME_PICTURE = 12  # of 64 bits; over the 510 images of the six sets, other pictures differ by 14 and more
@@ -53,12 +53,12 @@ def describe(paths: Sequence[Path]) -> list[Picture]:
     pictures = []
     for path in paths:
         try:
-            with Image.open(path) as file:
+            with open_image(path) as file:
                 width, height = file.size
                 found = height, width, file.mode, file.format or ""
-        except OSError:
+        except InputError:
             found = 0, 0, "broken", ""
-        pictures.append(Picture(path.name, *found, path.stat().st_size))
+        pictures.append(Picture(path.name, *found, path.stat().st_size if path.exists() else 0))
     return pictures
 
 
@@ -89,6 +89,9 @@ def report(folder: str | Path, patch: int = 41, scales: Sequence[float] = (2, 3,
             if inside:
                 remarks.append(Remark(path.name, "not looked into", f"a folder, with {inside} images"))
             continue
+        if path.name.startswith("."):
+            remarks.append(Remark(path.name, "ignored", "a hidden file"))
+            continue
         if path.suffix.lower() not in FORMATS:
             remarks.append(Remark(path.name, "ignored", f"not one of {', '.join(sorted(FORMATS))}"))
             continue
@@ -104,13 +107,13 @@ def report(folder: str | Path, patch: int = 41, scales: Sequence[float] = (2, 3,
         first = seen.setdefault((image.shape, hashlib.sha256(image.tobytes()).digest()), path.name)
         if first != path.name:
             remarks.append(Remark(path.name, "counted twice", f"the same pixels as {first}"))
-        with Image.open(path) as file:
+        with open_image(path) as file:
             for applies, why in (
                 (file.mode in ("RGBA", "LA", "PA") or "transparency" in file.info, "transparency is dropped"),
                 (file.mode.startswith("I;16"), "16-bit samples are reduced to 8"),
                 (file.mode == "CMYK", "CMYK becomes RGB"),
                 (getattr(file, "n_frames", 1) > 1, "only the first frame is used"),
-                (file.getexif().get(0x0112, 1) != 1, "turned as its EXIF tag says"),
+                ((orientation_of(file) or 1) != 1, "turned as its EXIF tag says"),
             ):
                 if applies:
                     remarks.append(Remark(path.name, "used, changed", why))

@@ -29,7 +29,9 @@ FORMATS = {
     ".tiff": "TIFF",
     ".bmp": "BMP",
 }
-"""What is read and written, by suffix; GIF is read too. A file's content, not its name, says what it is."""
+"""What is read and written, by suffix. A file's content, not its name, says what it is."""
+
+READABLE = {**FORMATS, ".gif": "GIF"}
 
 LONGEST_SIDE = {"JPEG": 65_535, "WEBP": 16_383}
 WITH_ALPHA = {"PNG", "WEBP", "TIFF"}
@@ -76,18 +78,9 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
         InputError: there is no such file, it cannot be decoded whole, it has 32-bit samples, or more pixels
             than ``max_pixels``.
     """
-    with _translated(path):
-        if not Path(path).is_file():
-            if Path(path).is_dir():
-                raise InputError(f"{path} is a folder; give the name of one image in it.")
-            raise InputError(
-                f"{path} is a pipe or a device; write its content to a file first."
-                if Path(path).exists()
-                else f"There is no image {path}."
-            )
-        with _open(path) as file:
-            check_pixels(path, *file.size[::-1], max_pixels)
-            return _decode(path, file)
+    with _translated(path), open_image(path) as file:
+        check_pixels(path, *file.size[::-1], max_pixels)
+        return _decode(path, file)
 
 
 @contextmanager
@@ -102,24 +95,40 @@ def _translated(path: str | Path) -> Iterator[None]:
         raise InputError(f"{path} cannot be read as an image ({reason}).") from error
 
 
-def _open(path: str | Path) -> ImageFile.ImageFile:
-    """Read the header alone. Pillow's own limit, which cannot be raised for one call, gives way to ours."""
-    with _opening:
+def open_image(path: str | Path) -> ImageFile.ImageFile:
+    """Read the header alone. Pillow's own limit, which cannot be raised for one call, gives way to ours.
+
+    Raises:
+        InputError: there is no such file, or it is no image.
+    """
+    with _translated(path), _opening:
+        if not Path(path).is_file():
+            if Path(path).is_dir():
+                raise InputError(f"{path} is a folder; give the name of one image in it.")
+            raise InputError(
+                f"{path} is a pipe or a device; write its content to a file first."
+                if Path(path).exists()
+                else f"There is no image {path}."
+            )
         kept, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            file = Image.open(path, formats=[*dict.fromkeys(FORMATS.values()), "GIF"])
+            file = Image.open(path, formats=[*dict.fromkeys(READABLE.values())])
             assert isinstance(file, ImageFile.ImageFile)
             return file
         finally:
             Image.MAX_IMAGE_PIXELS = kept
 
 
+class TooLarge(InputError):
+    """An image has, or would have, more pixels than the limit."""
+
+
 def check_pixels(path: str | Path, height: int, width: int, max_pixels: int) -> None:
-    """Raise InputError where an image has, or would have, more pixels than the limit."""
+    """Raise TooLarge where an image has, or would have, more pixels than the limit."""
     if height * width > max_pixels:
-        raise InputError(
+        raise TooLarge(
             f"{path}: {width} x {height} are {height * width / 1e6:.0f} megapixels, and the limit is "
-            f"{max_pixels / 1e6:g}; raise it with --max-megapixels if that is what you want."
+            f"{max_pixels / 1e6:g}."
         )
 
 
@@ -133,11 +142,11 @@ def _decode(path: str | Path, file: ImageFile.ImageFile) -> Picture:
     if file.mode in ("I", "F"):
         raise InputError(f"{path} has {file.mode} (32-bit) samples; save it as 8- or 16-bit.")
     if file.mode in ("RGB", "RGBA") and wide:  # of which Pillow would keep 8
-        orientation = _orientation(file)
+        orientation = orientation_of(file)
         samples = _decode_16_bits(path, file)
     else:
         file.load()
-        orientation = _orientation(file)  # Pillow turns TIFF by itself, and then says 1
+        orientation = orientation_of(file)  # Pillow turns TIFF by itself, and then says 1
         if file.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA") and not file.mode.startswith("I;16"):
             notes.append(f"{file.mode} became RGB")
         samples = _samples(file, icc)
@@ -149,7 +158,8 @@ def _decode(path: str | Path, file: ImageFile.ImageFile) -> Picture:
     return Picture(pixels, alpha, _fitting(icc, pixels), tuple(notes))
 
 
-def _orientation(file: Image.Image) -> int | None:
+def orientation_of(file: Image.Image) -> int | None:
+    """EXIF's orientation of an image, 1 to 8; None where it says none."""
     try:
         return file.getexif().get(0x0112)
     except Exception:  # damaged EXIF is no reason to refuse the pixels

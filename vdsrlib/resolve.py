@@ -24,6 +24,7 @@ from vdsrlib.parameters import LARGEST_SCALE
 from vdsrlib.picture import (
     FORMATS,
     MAX_PIXELS,
+    READABLE,
     Picture,
     check_pixels,
     check_target,
@@ -112,7 +113,7 @@ def check_free(path: str | Path, force: bool) -> None:
 
 
 def pair_files(source: Path, target: Path) -> list[tuple[Path, Path]]:
-    """Each image of a folder, and its name in another folder.
+    """Each image of a folder, and its name in another folder; what is only read (GIF) becomes PNG.
 
     Raises:
         InputError: there is no image in ``source``, or ``target`` is a file's name or the same folder.
@@ -121,7 +122,10 @@ def pair_files(source: Path, target: Path) -> list[tuple[Path, Path]]:
         raise InputError(f"{source} is a folder; {target} must be a folder then, for its images.")
     if source.resolve() == target.resolve():
         raise InputError(f"{target} is the folder of the images themselves; write to another one.")
-    return [(path, target / path.name) for path in list_images(source)]
+    return [
+        (path, target / (path.name if path.suffix.lower() in FORMATS else f"{path.name}.png"))
+        for path in list_images(source, READABLE)
+    ]
 
 
 def super_resolve(

@@ -12,7 +12,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_all_start_methods, get_context, parent_process
@@ -473,16 +473,6 @@ def study_images(
     if found and (found / "T91").is_dir():
         images = "T91", list_images(found / "T91")
     return images, benchmark_images(validation_set, data_path)
-
-
-def check_writable(path: str | Path) -> None:
-    """Raise InputError where no file can be written under this name; ask before a long computation."""
-
-    class Asked(Exception):
-        pass
-
-    with suppress(Asked), files.atomic(path):
-        raise Asked  # which leaves the place as it was
 
 
 def _squares(folder: Path, names: Sequence[str], each: int, side: int = 96) -> list[Path]:

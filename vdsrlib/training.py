@@ -187,7 +187,7 @@ class _Training:
         self.identity = {
             **recipe.to_dict(),
             "init": init.hash if init else None,
-            "images": [[path.name, files.sha256(path)] for path in self.paths],
+            "images": [[p.name, files.sha256(p) if p.is_file() else None] for p in self.paths],
         }
 
         torch.manual_seed(recipe.seed)
