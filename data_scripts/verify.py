@@ -245,7 +245,7 @@ def verify(folder: Path, scales: Sequence[int]) -> bool:
             if changed:
                 text += f" instead of {listed(right)} ({listed(here - right, '{:+.4f}')})"
             if small:
-                text += f" without {examples(small)}, too small to be scored"
+                text += f", without {examples(small)}, too small to be scored"
             moved |= bool(max(abs(here - right)) >= ROUNDING)
             lines.append(text)
         if moved:

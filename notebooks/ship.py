@@ -36,9 +36,13 @@ def ship(folder: Path, weights: Path, records: Path) -> None:
     if record.exists() and _shipped(target, halved, trained.info):
         return
     ((name, last),) = trained.info["validation"].items()
-    found, paths = benchmark_images(name)
-    if found != name:
-        raise InputError(f"{folder.name} was validated on {name}, which is not there; set VDSR_DATA.")
+    absent = InputError(f"{folder.name} was validated on {name}, which is not there; set VDSR_DATA.")
+    try:
+        found, paths = benchmark_images(name)
+    except InputError as error:
+        raise absent from error
+    if found != name:  # the bundled photographs in its place
+        raise absent
     model, rules = deepcopy(halved).float(), get_protocol(trained.protocol)
     for scale, psnr in last["psnr"].items():
         moved = evaluate(model, rules, paths, float(scale))["mean"]["model"]["psnr"] - psnr["model"]

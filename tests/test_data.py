@@ -1,5 +1,9 @@
 """Training patches are real cuts of real images, and a function of (seed, step) alone."""
 
+import multiprocessing
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -217,6 +221,10 @@ def test_shares_make_up_the_batch(make, protocol, degrade_patch, candidates):
         assert torch.equal(torch.stack(parts, dim=1).flatten(0, 1), whole)
 
 
+def folders(root) -> list:
+    return [path for path in root.iterdir() if path.is_dir()]
+
+
 class TestStore:
     @PROTOCOLS
     @pytest.mark.parametrize("degrade_patch", [True, False])
@@ -231,20 +239,51 @@ class TestStore:
 
     def test_prepared_once_for_the_same_content(self, make, paths, tmp_path):
         make(PAPER, SCALES, store=tmp_path)
-        (folder,) = tmp_path.iterdir()
+        (folder,) = folders(tmp_path)
         kept = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
         assert kept.keys() == {"hr", "ilr", "index.json"}
         again = make(PAPER, SCALES, store=tmp_path, seed=8, overlap=True)
-        assert [*tmp_path.iterdir()] == [folder]
+        assert folders(tmp_path) == [folder]
         assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == kept
         assert again.sizes == make(PAPER, SCALES).sizes
         make(PAPER, [2], store=tmp_path)
         TrainingSet(paths[1:], PAPER, SCALES, patch=PATCH, store=tmp_path)
-        assert len(list(tmp_path.iterdir())) == 3
+        assert len(folders(tmp_path)) == 3
 
     def test_nothing_is_left_of_a_failure(self, paths, tmp_path):
         bad = tmp_path / "bad.png"
         bad.write_bytes(b"no image")
         with pytest.raises(InputError, match=r"bad\.png"):
             TrainingSet([*paths, bad], PAPER, SCALES, patch=PATCH, store=tmp_path / "store")
-        assert not list((tmp_path / "store").iterdir())
+        assert [path.name for path in (tmp_path / "store").iterdir()] == ["lock"]
+
+    def test_workers_that_are_not_forked(self, make, tmp_path):
+        """They map the files, rather than be sent the pixels: macOS, Windows, Python from 3.14 on."""
+        stored = make(PAPER, SCALES, store=tmp_path)
+        before = multiprocessing.get_start_method()
+        multiprocessing.set_start_method("spawn", force=True)
+        try:
+            ((ilr, hr),) = stored.batches(range(4, 5), 8, workers=1)
+        finally:
+            multiprocessing.set_start_method(before, force=True)
+        assert all(torch.equal(a, b) for a, b in zip((ilr, hr), stored.batch(4, 8), strict=True))
+
+    def test_of_several_processes_one_prepares(self, make, tmp_path, monkeypatch):
+        prepare, calls = TrainingSet._prepare, []
+
+        def slowly(*arguments):
+            calls.append(arguments)
+            time.sleep(0.2)
+            prepare(*arguments)
+
+        monkeypatch.setattr(TrainingSet, "_prepare", slowly)
+        with ThreadPoolExecutor() as pool:
+            one, two = pool.map(lambda _: make(PAPER, SCALES, store=tmp_path), range(2))
+        assert len(calls) == 1
+        assert torch.equal(one.batch(0, 4)[0], two.batch(0, 4)[0])
+
+    @pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+    def test_others_may_read_it(self, make, tmp_path):
+        make(PAPER, SCALES, store=tmp_path / "store")
+        (folder,) = folders(tmp_path / "store")
+        assert folder.stat().st_mode == (tmp_path / "store").stat().st_mode

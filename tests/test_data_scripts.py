@@ -213,7 +213,7 @@ def test_an_image_too_small_to_be_scored_is_named(small, verify, tmp_path):
     assert status == 1
     assert report.count("FAIL Set5 in ") == 1
     assert "extra 1: tiny.png" in report
-    assert report.count(") without tiny.png, too small to be scored") == 2
+    assert ", without tiny.png, too small to be scored" in report
 
 
 def test_own_images_get_a_report_of_what_is_skipped_and_why(small, verify, tmp_path):

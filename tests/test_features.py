@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from vdsrlib import features
 from vdsrlib.evaluation import predict
@@ -47,6 +48,19 @@ def test_one_layer_at_a_time(photo, make_model):
     model.conv["2"].bias.data += 100.0
     assert next(stream).name == "relu.1"
     assert next(stream).maps.mean() > 50
+
+
+def test_float32_is_not_tf32(photo, make_model):
+    """In convolutions, whatever PyTorch's default is; which is left as it was, also between two layers."""
+    model, ilr, inside, outside = make_model(), photo[::-1, :, 0] / 255, [], []
+    for conv in model.conv.values():
+        conv.register_forward_hook(lambda *_: inside.append(torch.backends.cudnn.allow_tf32))
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=True):
+        for _ in activations(model, ilr, PAPER):
+            outside.append(torch.backends.cudnn.allow_tf32)
+        survey(model, ilr, PAPER)
+    assert inside == [False] * 6
+    assert outside == [True] * 5
 
 
 def test_channels_must_fit(photo, make_model):

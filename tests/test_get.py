@@ -409,7 +409,8 @@ def test_two_at_once(site, server, mirrors, start, tmp_path):
 
 
 @pytest.mark.parametrize("timeout", ["-1", "0", "nan"])
-def test_a_timeout_that_is_none(get, capsys, timeout):
+def test_a_timeout_that_is_none(mirrors, get, capsys, timeout):
+    mirrors("good")
     with pytest.raises(SystemExit):
-        get("Set5", "--timeout", timeout)
+        get.run("Set5", "--timeout", timeout)
     assert "write a number of seconds above 0" in capsys.readouterr().err

@@ -180,6 +180,12 @@ class TestRecipes:
         with pytest.raises(InputError, match=r"scale|protocol|" + field):
             get_recipe("demo", **{field: value})
 
+    @pytest.mark.parametrize("factor", [1e-200, 1e-2, 1e200])
+    def test_rate_that_leaves_the_numbers(self, factor):
+        with pytest.raises(InputError, match=r"decay_factor is .*: the learning rate at the last step is"):
+            get_recipe("paper", decay_steps=1, decay_factor=factor, steps=400)
+        assert get_recipe("demo", decay_factor=factor).decay_steps == 0
+
 
 class TestClipping:
     """Section 3.2: gradients into [-theta / rate, theta / rate]."""
@@ -250,12 +256,13 @@ class TestRun:
 
     def test_files(self, finished):
         run, folder, _, _ = finished
-        files = {"weights.safetensors", "state.pt", "samples.png", "run.json"}
+        files = {"weights.safetensors", "state.pt", "state.lock", "samples.png", "run.json"}
         assert {path.name for path in folder.iterdir()} == files
         record = json.loads((folder / "run.json").read_text())
         loaded = checkpoint.load(run.weights)
         assert record["history"] == run.history
         assert record["validation"] == run.validation
+        assert record["validation_set"] == "Set5"
         assert record["weights"]["sha256"] == loaded.hash
         assert record["recipe"] == loaded.info["recipe"]
         assert Recipe(**record["recipe"]) == dataclasses.replace(TINY, steps=85, learning_rate=3e-3)
@@ -407,6 +414,29 @@ class TestInterrupted:
         assert again.validation == first.validation
         assert identical(weights(again), content)
 
+    def test_deleted_weights_are_made_again(self, train):
+        first = train()
+        content = weights(first)
+        first.weights.unlink()
+        assert identical(weights(train(report=self.stop_at(31))), content)
+
+    def test_validation_that_fails_costs_no_step(self, train, tmp_path, images):
+        """An image is lost while the run goes on; once it is back, the run is the uninterrupted one."""
+        folder = shutil.copytree(images, tmp_path / "copy")
+        lost = folder / "Set5" / "c.png"
+
+        def lose(line: str) -> None:
+            if line.startswith("step 30/"):
+                lost.unlink()
+
+        with pytest.raises(InputError, match=r"c\.png"):
+            train(data_path=folder, report=lose)
+        assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"] == 30
+        shutil.copy(images / "Set5" / "c.png", lost)
+        again, whole = train(data_path=folder), train(name="whole")
+        assert identical(weights(again), weights(whole))
+        assert again.validation == whole.validation
+
     @pytest.mark.parametrize("save_every", [1, 5, 7])
     def test_any_interval_of_saving(self, train, save_every):
         whole = train(name="whole")
@@ -508,6 +538,10 @@ class TestInterrupted:
         again = subprocess.run([*torchrun, *command("two", **alone)], check=True, **quiet)
         assert "holds this run, finished" in again.stdout
 
+    def test_one_process_does_not_wait_for_its_device(self):
+        alone = World(torch.device("meta"))  # which has no numbers to read
+        assert (alone.any(True), alone.any(False)) == (True, False)
+
     def test_batch_that_processes_cannot_share(self, train, monkeypatch):
         monkeypatch.setattr(training, "join", lambda device: nullcontext(World(device, size=3)))
         with pytest.raises(InputError, match="batch_size is 2; write a multiple of the 3 processes"):
@@ -526,7 +560,7 @@ class TestStore:
     def test_full_disk(self, train, tmp_path, full_disk):
         with pytest.raises(InputError, match=r"Cannot write .*store"), full_disk():
             train(store=tmp_path / "store")
-        assert not list((tmp_path / "store").iterdir())
+        assert [path.name for path in (tmp_path / "store").iterdir()] == ["lock"]
 
 
 def test_compiled_network_trains_alike(train):
@@ -535,6 +569,38 @@ def test_compiled_network_trains_alike(train):
     recipe = dataclasses.replace(TINY, steps=20)
     plain, compiled = (train(recipe, name=str(c), compiled=c).history[-1]["loss"] for c in (False, True))
     assert compiled == pytest.approx(plain, rel=1e-4)
+
+
+def test_where_compiling_fails_training_goes_on(train, monkeypatch):
+    def broken(*_):
+        raise OSError("no compiler\nand a long story")
+
+    compile = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda network: compile(network, backend=broken))
+    lines = []
+    compiled = train(name="compiled", compiled=True, report=lines.append)
+    assert sum("torch.compile does not work here" in line for line in lines) == 1
+    assert not any("story" in line for line in lines)
+    assert identical(weights(compiled), weights(train(name="plain")))
+
+
+def test_float32_is_not_tf32(train, monkeypatch):
+    """In convolutions, forward and back, whatever PyTorch's default is."""
+    flags, build = [], training.build
+
+    def watched(recipe: Recipe) -> VDSR:
+        model = build(recipe)
+        note = lambda *_: flags.append(torch.backends.cudnn.allow_tf32)  # noqa: E731
+        model.conv["2"].register_forward_hook(note)
+        model.conv["2"].weight.register_hook(note)
+        return model
+
+    monkeypatch.setattr(training, "build", watched)
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=True):
+        train(dataclasses.replace(TINY, steps=2))
+        assert torch.backends.cudnn.allow_tf32
+    assert len(flags) >= 4
+    assert not any(flags)
 
 
 @pytest.mark.gpu
@@ -565,6 +631,41 @@ class TestRefused:
         with pytest.raises(InputError, match="another width, learning_rate; give another ckpt_path"):
             train(dataclasses.replace(TINY, width=5, learning_rate=2e-3))
         assert run.weights.read_bytes() == content
+
+    def test_another_validation_set(self, train, tmp_path, images):
+        folder = shutil.copytree(images, tmp_path / "copy")
+        shutil.copytree(folder / "Set5", folder / "Set14")
+        train(data_path=folder)
+        with pytest.raises(InputError, match="another validation_set; give another ckpt_path"):
+            train(data_path=folder, validation_set="Set14")
+
+    def test_a_folder_in_which_another_process_trains(self, train):
+        def second(line: str) -> None:
+            if line.startswith("step 20/"):
+                with pytest.raises(InputError, match=r"Another process is training in .*run; wait, or give"):
+                    train()
+                refused.append(line)
+
+        refused = []
+        run = train(report=second)
+        assert refused
+        assert identical(weights(run), weights(train(name="alone")))
+
+    @pytest.mark.parametrize("fault", ["too small", "no image", "one name twice"])
+    def test_validation_image(self, train, tmp_path, images, fault):
+        """Found before the first step, which writes anything."""
+        folder = shutil.copytree(images, tmp_path / "copy")
+        image = read_image(folder / "Set5" / "c.png")
+        if fault == "too small":
+            save_image(folder / "Set5" / "d.png", image[:14])
+        elif fault == "no image":
+            (folder / "Set5" / "d.png").write_bytes(b"no image")
+        else:
+            save_image(folder / "Set5" / "c.bmp", image)
+        lines = []
+        with pytest.raises(InputError, match=r"c\.png" if fault == "one name twice" else r"d\.png"):
+            train(data_path=folder, report=lines.append)
+        assert (lines, list(tmp_path.glob("run*"))) == ([], [])
 
     @pytest.mark.parametrize("content", [b"", b"<html>", b"PK\x03\x04 cut"])
     def test_damaged_state(self, train, tmp_path, content):
@@ -603,14 +704,21 @@ class TestRefused:
     def test_file_in_place_of_a_folder(self, tmp_path, images, which):
         (tmp_path / "file").write_text("")
         folders = {name: tmp_path / ("file" if name == which else name) for name in ("ckpt", "logs")}
+        lines = []
         with pytest.raises(InputError, match="file"):
-            training.train(TINY, *folders.values(), data_path=images, report=lambda _: None)
+            training.train(TINY, *folders.values(), data_path=images, report=lines.append)
+        assert not any(line.startswith("step") for line in lines)
 
 
 def test_full_disk(train, tmp_path, full_disk):
     with pytest.raises(InputError, match=r"Cannot write .*state\.pt"), full_disk():
         train()
-    assert not list(tmp_path.glob("run/*"))
+    assert left(tmp_path) == set()
+
+
+def left(folder) -> set[str]:
+    """What a run left, besides its lock."""
+    return {path.name for path in (folder / "run").iterdir()} - {"state.lock"}
 
 
 class TestNotFinite:
@@ -619,7 +727,7 @@ class TestNotFinite:
     def test_says_at_which_step(self, train, tmp_path):
         with pytest.raises(InputError, match="by step 10, at a learning rate of"):
             train(dataclasses.replace(self.EXPLODES, learning_rate=1e9))
-        assert not list(tmp_path.glob("run/*"))
+        assert left(tmp_path) == set()
 
     def test_keeps_the_state_from_before(self, train, tmp_path):
         recipe = dataclasses.replace(
@@ -630,10 +738,10 @@ class TestNotFinite:
         state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
         assert state["step"] == 20
         assert all(torch.isfinite(value).all() for value in state["model"].values())
-        assert [path.name for path in (tmp_path / "run").iterdir()] == ["state.pt"]
+        assert left(tmp_path) == {"state.pt"}
 
     def test_at_the_very_last_step(self, train, tmp_path):
         """The last loss is from before the last update: it cannot tell that the weights are lost."""
         with pytest.raises(InputError, match="by step 1"):
             train(dataclasses.replace(self.EXPLODES, learning_rate=1e38, steps=1))
-        assert not list(tmp_path.glob("run/*"))
+        assert left(tmp_path) == set()

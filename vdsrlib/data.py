@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from vdsrlib import files
 from vdsrlib.degradation import DEGRADATIONS
+from vdsrlib.distributed import alone
 from vdsrlib.files import InputError
 from vdsrlib.images import as_rgb, luma, read_image, to_float
 from vdsrlib.protocol import Protocol, crop_length
@@ -79,7 +80,8 @@ class TrainingSet:
         self.protocol, self.scales, self.patch = protocol, tuple(scales), patch
         self.overlap, self.degrade_patch, self.seed = overlap, degrade_patch, seed
         self.candidates = candidates
-        self.copies, self.stored = tuple(copies), store is not None
+        self.copies = tuple(copies)
+        self.folder: Path | None = None  # of the store
         self.device = torch.device(device)
         self.skipped: list[str] = []
         self.broken: list[str] = []
@@ -91,9 +93,8 @@ class TrainingSet:
             self.hr = _tensor(hr.getbuffer(), torch.uint8).to(self.device)
             self.ilr = _tensor(ilr.getbuffer(), torch.float32).to(self.device)
         else:
-            folder = self._stored(bar, Path(store), skip_broken)
-            self.hr = _mapped(folder / "hr", torch.uint8)
-            self.ilr = _mapped(folder / "ilr", torch.float32)
+            self.folder = self._stored(bar, Path(store), skip_broken)
+            self._map(self.folder)
         self.height, self.width = torch.tensor(self.sizes).T
         areas = self.height * self.width
         self.offset = areas.cumsum(0) - areas  # pixels before each image
@@ -102,7 +103,17 @@ class TrainingSet:
         cells = torch.arange(patch**2).view(patch, patch)
         turned = [torch.rot90(cells, turn) for turn in range(min(orientations, 4))]
         turned += [cell.flip(1) for cell in turned] if orientations == 8 else []
-        self.cells = torch.stack(turned)  # orientation x patch x patch: which pixel comes here
+        # orientation x patch x patch: which pixel comes here
+        self.cells = torch.stack(turned).to(self.hr.device)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For worker processes that are not forked: they map the store's files themselves."""
+        return {**self.__dict__, "hr": None, "ilr": None} if self.folder else self.__dict__
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self.folder:
+            self._map(self.folder)
 
     def __repr__(self) -> str:
         images = f"{len(self.sizes)} images"
@@ -111,7 +122,7 @@ class TrainingSet:
         return (
             f"{images}, {int((self.height * self.width).sum()) / 1e6:.1f} megapixels, "
             f"{int(self.patches.sum()):,} patches of {self.patch} x {self.patch} a scale and "
-            f"orientation, {self.nbytes / 2**20:.0f} MiB {'on disk' if self.stored else 'in memory'}"
+            f"orientation, {self.nbytes / 2**20:.0f} MiB {'on disk' if self.folder else 'in memory'}"
         )
 
     @property
@@ -139,29 +150,29 @@ class TrainingSet:
         stride = 1 if self.overlap else self.patch
         top = draw(self._places(self.height[image]), *drawn) * stride
         left = draw(self._places(self.width[image]), *drawn) * stride
-        scale = draw(len(self.scales), size)
-        cell = self.cells[draw(len(self.cells), size)]
-        row = top[..., None, None] + cell // self.patch
-        col = left[..., None, None] + cell % self.patch
-        pixel = row * self.width[image, None, None] + col
+        scale, orientation = draw(len(self.scales), size), draw(len(self.cells), size)
 
-        part = slice(share[0], None, share[1])
-        image, scale, pixel = image[:, part, None], scale[part], pixel[:, part, None]
-        channel, area = torch.arange(self.protocol.channels), self.height[image] * self.width[image]
-        start = self.offset[image] * len(channel)  # of an image's planes in the flat tensor
-        place = (start + area * channel)[..., None, None] + pixel
-        hr = self.hr[place.to(self.hr.device)].float() / 255.0  # candidates x patches x C x H x W
+        part, device, channels = slice(share[0], None, share[1]), self.hr.device, self.protocol.channels
+        width, area, offset = self.width[image], self.height[image] * self.width[image], self.offset[image]
+        hr_start = offset * channels  # of a patch's image and scale in the flat tensors
+        ilr_start = (offset * len(self.scales) + area * scale) * channels
+        # These few numbers go to where the pixels lie, and become their places there.
+        numbers = torch.broadcast_tensors(hr_start, ilr_start, area, width, top, left, orientation)
+        numbers_there = torch.stack(numbers)[:, :, part].to(device, non_blocking=device.type == "cuda")
+        hr_start, ilr_start, area, width, top, left = numbers_there[:-1, ..., None, None, None]
+        cell = self.cells[numbers_there[-1, 0]][:, None]
+        pixel = (top + cell // self.patch) * width + left + cell % self.patch
+        place = pixel + area * torch.arange(channels, device=device)[:, None, None]
+        hr = self.hr[hr_start + place].float() / 255.0  # candidates x patches x C x H x W
         if self.degrade_patch:
             ilr = torch.empty_like(hr)
             for i, factor in enumerate(self.scales):
-                chosen = hr[:, scale == i]
+                chosen = hr[:, scale[part] == i]
                 degraded = DEGRADATIONS[self.protocol.degradation](chosen.flatten(0, 1), factor)[1]
-                ilr[:, scale == i] = degraded.view_as(chosen)
+                ilr[:, scale[part] == i] = degraded.view_as(chosen)
         else:
-            plane = scale[:, None] * len(channel) + channel
-            place = (start * len(self.scales) + area * plane)[..., None, None] + pixel
-            ilr = self.ilr[place.to(self.ilr.device)]
-        hardest = (ilr - hr).abs().mean((2, 3, 4)).argmax(0), torch.arange(len(scale), device=hr.device)
+            ilr = self.ilr[ilr_start + place]
+        hardest = (ilr - hr).abs().mean((2, 3, 4)).argmax(0), torch.arange(hr.shape[1], device=device)
         ilr, hr = ilr[hardest], hr[hardest]
         return self.protocol.to_network(ilr), self.protocol.to_network(hr)
 
@@ -169,7 +180,7 @@ class TrainingSet:
         self, steps: range, size: int, share: tuple[int, int] = (0, 1), workers: int = 2
     ) -> Iterator[Batch]:
         """The batches of these steps, on the device; from a store, worker processes read ahead."""
-        if not self.stored:
+        if self.folder is None:
             yield from (self.batch(step, size, share) for step in steps)
             return
         loader = DataLoader(
@@ -222,16 +233,28 @@ class TrainingSet:
         content += [(path.name, files.sha256(path) if path.is_file() else None) for path in paths]
         folder = root / hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
         if not (folder / "index.json").exists():
-            # Written beside and renamed whole: a folder of that name is complete.
-            with files.atomic_folder(folder) as temporary, ExitStack() as stack:
-                hr, ilr = (stack.enter_context((temporary / name).open("wb")) for name in ("hr", "ilr"))
-                self._prepare(paths, hr, ilr, skip_broken)
-                index = {"sizes": self.sizes, "skipped": self.skipped, "broken": self.broken}
-                files.write_json(temporary / "index.json", index)
+            with alone(root / "lock"):  # of several processes one prepares, and the others wait
+                if not (folder / "index.json").exists():
+                    self._write(folder, paths, skip_broken)
         index = json.loads((folder / "index.json").read_text())
         self.sizes = [(height, width) for height, width in index["sizes"]]
         self.skipped, self.broken = index["skipped"], index["broken"]
         return folder
+
+    def _write(self, folder: Path, paths: Sequence[Path], skip_broken: bool) -> None:
+        # Written beside and renamed whole: a folder of that name is complete.
+        with files.atomic_folder(folder) as temporary, ExitStack() as stack:
+            hr, ilr = (stack.enter_context((temporary / name).open("wb")) for name in ("hr", "ilr"))
+            self._prepare(paths, hr, ilr, skip_broken)
+            index = {"sizes": self.sizes, "skipped": self.skipped, "broken": self.broken}
+            files.write_json(temporary / "index.json", index)
+            # Temporary folders are private; whoever may read this one's files may enter it.
+            mode = (temporary / "index.json").stat().st_mode
+            temporary.chmod(0o700 | mode | (mode & 0o444) >> 2)
+
+    def _map(self, folder: Path) -> None:
+        self.hr = _mapped(folder / "hr", torch.uint8)
+        self.ilr = _mapped(folder / "ilr", torch.float32)
 
     def _ilr(self, hr: np.ndarray, scale: float) -> np.ndarray:
         height, width = crop_length(hr.shape[0], scale), crop_length(hr.shape[1], scale)

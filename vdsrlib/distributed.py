@@ -7,10 +7,12 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from vdsrlib.files import InputError
@@ -49,6 +51,8 @@ class World:
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""
+        if self.size == 1:
+            return flag  # without waiting for the device
         return self.mean(torch.tensor(float(flag), device=self.device)).item() > 0
 
     def gather(self, value: Any) -> list[Any]:
@@ -91,6 +95,28 @@ def join(device: torch.device) -> Iterator[World]:
         yield World(device, dist.get_rank(), size)
     finally:
         dist.destroy_process_group()
+
+
+@contextmanager
+def alone(lock: Path, timeout: float = -1) -> Iterator[None]:
+    """Hold a lock file, against processes that were started apart; it stays, since others may wait for it.
+
+    Raises:
+        Timeout: another process holds it, and did so for ``timeout`` seconds (-1: for ever).
+        InputError: the folder cannot be written.
+    """
+    held = FileLock(lock)
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held.acquire(timeout)
+    except Timeout:  # an OSError, too
+        raise
+    except OSError as error:
+        raise InputError(f"Cannot write {lock.parent}: {error.strerror or error}.") from error
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def silent(line: str) -> None:

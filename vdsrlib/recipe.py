@@ -42,7 +42,8 @@ class Recipe:
         decay_steps: the rate is multiplied by decay_factor every so many steps; 0: a cosine from
             learning_rate to 0 instead.
         decay_factor: see decay_steps.
-        weight_decay: L2 penalty; 0: none.
+        weight_decay: L2 penalty; for Muon's convolutions decoupled: they shrink by rate x
+            weight_decay a step. 0: none.
         clip: gradient clipping: ``none``; ``element``, the paper's rule, every element into
             [-theta / rate, theta / rate]; or ``norm``, the whole gradient's length to theta / rate.
         theta: the constant of the clipping. The paper does not state its value.
@@ -131,6 +132,16 @@ class Recipe:
             raise InputError(f"copies is {self.copies}; write factors above 0 and up to 1, such as 1.0, 0.8.")
         if self.seed >= 2**32:
             raise InputError(f"seed is {self.seed}; write a whole number below 2**32.")
+        if self.decay_steps:
+            try:
+                last = self.rate(self.steps - 1)
+            except OverflowError:
+                last = math.inf
+            if not 1e-38 < last < 1e38:  # float32
+                raise InputError(
+                    f"decay_factor is {self.decay_factor:g}: the learning rate at the last step is {last:g}; "
+                    "write a factor nearer to 1, or more decay_steps."
+                )
 
     def rate(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""

@@ -21,10 +21,10 @@ from threading import Thread
 from typing import Any, NamedTuple
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from vdsrlib import files
-from vdsrlib.distributed import World, silent
+from vdsrlib.distributed import World, alone, silent
 from vdsrlib.environment import choose_device, data_root, device_name
 from vdsrlib.files import InputError
 from vdsrlib.findings import (
@@ -552,8 +552,7 @@ def run(
                     continue
                 title = f"{number}/{len(jobs)} {experiment.label}, seed {experiment.recipe.seed}"
                 try:
-                    folder.mkdir(parents=True, exist_ok=True)
-                    with FileLock(folder / "lock", timeout=timeout):
+                    with alone(folder / "lock", timeout):
                         if not (done := _known(folder)):
                             done = _train(folder, jobs[experiment], where)
                             report(f"{title}: {_words(done)}")

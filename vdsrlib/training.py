@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from filelock import Timeout
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -22,11 +23,11 @@ from torch.utils.tensorboard import SummaryWriter
 
 from vdsrlib import checkpoint, files
 from vdsrlib.data import TrainingSet
-from vdsrlib.distributed import World, join, silent
+from vdsrlib.distributed import World, alone, join, silent
 from vdsrlib.environment import choose_device, device_name, fast_in_bfloat16, versions
-from vdsrlib.evaluation import evaluate, predict
+from vdsrlib.evaluation import check_names, evaluate, predict
 from vdsrlib.files import InputError
-from vdsrlib.images import as_rgb, benchmark_images, save_image, to_uint8, training_images
+from vdsrlib.images import as_rgb, benchmark_images, read_image, save_image, to_uint8, training_images
 from vdsrlib.model import VDSR
 from vdsrlib.optimizer import Optimizer
 from vdsrlib.protocol import get_protocol
@@ -120,7 +121,8 @@ def train(
     Raises:
         Diverged: the loss or a weight is no longer finite; the last saved state is kept.
         InputError: images or folders are unusable, ``init`` is no network as the recipe asks for, or
-            ``ckpt_path`` holds a run of another recipe, from other weights, or of other images.
+            ``ckpt_path`` holds a run of another recipe, from other weights, of other images, or of another
+            validation set, or another process trains there.
     """
     for name, value, least in (("save_every", save_every, 1), ("validate_every", validate_every, 0)):
         if value < least:
@@ -145,15 +147,17 @@ def train(
         if training.finished:
             training.report(f"{ckpt_path} holds this run, finished; remove the folder to run it again.")
             return training.run
+        joined.from_leader(training.check_validation)
         training.load_data(store, skip_broken)
-        training.loop(
-            Path(logs_path),
-            validate_every,
-            save_every,
-            where.type == "cuda" if compiled is None else compiled,
-        )
-        if joined.leads:
-            training.finish()
+        with training.alone():
+            training.loop(
+                Path(logs_path),
+                validate_every,
+                save_every,
+                where.type == "cuda" if compiled is None else compiled,
+            )
+            if joined.leads:
+                training.finish()
         return training.run
 
 
@@ -188,6 +192,7 @@ class _Training:
             **recipe.to_dict(),
             "init": init.hash if init else None,
             "images": [[p.name, files.sha256(p) if p.is_file() else None] for p in self.paths],
+            "validation_set": self.validation_name,
         }
 
         torch.manual_seed(recipe.seed)
@@ -208,10 +213,37 @@ class _Training:
             self.optimizer.load_state_dict(state["optimizer"])
             self.run.history, self.run.validation = state["history"], state["validation"]
             self.step, self.seconds = state["step"], state["seconds"]
-        complete = world.from_leader((folder / "run.json").exists)
+        complete = world.from_leader(lambda: self.run.weights.exists() and (folder / "run.json").exists())
         self.finished = complete and self.step == recipe.steps
         if self.step and not self.finished:
             report(f"Going on from step {self.step} of {recipe.steps} in {folder}.")
+
+    def check_validation(self) -> None:
+        """Raise InputError where an image cannot be scored, before there is anything to lose."""
+        check_names(self.validation_paths)
+        for path in self.validation_paths:
+            image = read_image(path)
+            for scale in self.validation_scales:
+                try:
+                    self.protocol.ground_truth(image, scale)
+                except InputError as error:
+                    raise InputError(f"{path}: {error}") from error
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes from training in the same folder, which must be one that can be written."""
+        with ExitStack() as stack:
+
+            def lock() -> None:
+                try:
+                    stack.enter_context(alone(self.folder / "state.lock", timeout=0))
+                except Timeout as error:
+                    raise InputError(
+                        f"Another process is training in {self.folder}; wait, or give another ckpt_path."
+                    ) from error
+
+            self.world.from_leader(lock)
+            yield
 
     def load_data(self, store: str | Path | None, skip_broken: bool) -> None:
         self.data = training_set(
@@ -231,16 +263,30 @@ class _Training:
     def loop(self, logs: Path, validate_every: int, save_every: int, compiled: bool) -> None:
         """Train from the present step to the last."""
         recipe, world = self.recipe, self.world
-        network: nn.Module = DistributedDataParallel(self.model) if world.size > 1 else self.model
-        if compiled:
-            network = cast(nn.Module, torch.compile(network))
+        eager: nn.Module = DistributedDataParallel(self.model) if world.size > 1 else self.model
+        network = cast(nn.Module, torch.compile(eager)) if compiled else eager
         first, before, started = self.step, self.seconds, time.perf_counter()
         batches = self.data.batches(range(first, recipe.steps), recipe.batch_size, (world.rank, world.size))
         losses: list[Tensor] = []
+
+        def due() -> bool:  # a validation, after this step
+            return self.step == recipe.steps or bool(validate_every and self.step % validate_every == 0)
+
         with _writer(logs, first + 1, world) as log, _stop_signals() as signals:
+            if world.leads and first and due() and first not in [row["step"] for row in self.run.validation]:
+                self.validate(log)  # in which the run was ended, or failed
+                self.save()
             for ilr, hr in batches:
                 rate = recipe.rate(self.step)
-                losses.append(backward(recipe, network, ilr, hr))
+                try:
+                    losses.append(backward(recipe, network, ilr, hr))
+                except Exception as error:  # compiling fails in many ways, always in the first step
+                    if network is eager or self.step > first:
+                        raise
+                    reason = (str(error) or repr(error)).splitlines()[0]
+                    self.report(f"torch.compile does not work here ({reason}); training goes on without it.")
+                    network = eager
+                    losses.append(backward(recipe, network, ilr, hr))
                 self.optimizer.step(rate)
                 if recipe.ema:
                     self.average.update_parameters(self.model)
@@ -250,7 +296,7 @@ class _Training:
                 asking = world.size == 1 or self.step % LOG_EVERY == 0
                 stopping = asking and world.any(bool(signals))
                 saving = stopping or last or self.step % save_every == 0
-                validating = last or (validate_every and self.step % validate_every == 0)
+                validating = due()
                 if saving or validating or self.step % LOG_EVERY == 0:
                     loss = world.mean(torch.stack(losses).mean()).item()
                     losses.clear()
@@ -267,10 +313,12 @@ class _Training:
                         f"{recipe.batch_size / pace:.0f} patches/s  "
                         f"{pace * (recipe.steps - self.step) / 60:.0f} min left"
                     )
-                if world.leads and validating:
-                    self.validate(log)
                 if world.leads and saving:
                     self.save()
+                if world.leads and validating:  # once the steps are safe, whatever it meets
+                    self.validate(log)
+                    if saving:
+                        self.save()
                 if stopping and not last:
                     self.report(f"Stopped after step {self.step}; the same command goes on from there.")
                     # as the signal would have ended the program, had it not been kept until now
@@ -342,6 +390,7 @@ class _Training:
             self.folder / "run.json",
             {
                 **info,
+                "validation_set": self.validation_name,
                 "weights": {"file": self.run.weights.name, "sha256": files.sha256(self.run.weights)},
                 "history": self.run.history,
                 "validation": self.run.validation,
@@ -386,16 +435,17 @@ def _begin_with(model: VDSR, recipe: Recipe, init: checkpoint.Checkpoint) -> Non
 def backward(recipe: Recipe, network: nn.Module, ilr: Tensor, hr: Tensor) -> Tensor:
     """Forward, loss and gradients of one batch; returns the loss, detached."""
     reduced = recipe.precision == "bfloat16"
-    with torch.autocast(ilr.device.type, dtype=torch.bfloat16, enabled=reduced):
-        sr = network(ilr)
-    if recipe.loss == "sum":
-        loss = 0.5 * nn.functional.mse_loss(sr, hr, reduction="sum") / len(hr)
-    elif recipe.loss == "mean":
-        loss = nn.functional.mse_loss(sr, hr)
-    else:
-        loss = nn.functional.l1_loss(sr, hr)
-    network.zero_grad()
-    loss.backward()
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32 would not be float32
+        with torch.autocast(ilr.device.type, dtype=torch.bfloat16, enabled=reduced):
+            sr = network(ilr)
+        if recipe.loss == "sum":
+            loss = 0.5 * nn.functional.mse_loss(sr, hr, reduction="sum") / len(hr)
+        elif recipe.loss == "mean":
+            loss = nn.functional.mse_loss(sr, hr)
+        else:
+            loss = nn.functional.l1_loss(sr, hr)
+        network.zero_grad()
+        loss.backward()
     return loss.detach()
 
 
@@ -421,7 +471,9 @@ def trial(recipe: Recipe, paths: Sequence[Path]) -> list[float]:
 def samples(model: VDSR, data: TrainingSet, count: int = 8) -> np.ndarray:
     """Rows of ILR, SR and HR of the same training patches, as one uint8 image."""
     ilr, hr = data.batch(0, count)
-    rows = [data.protocol.from_network(batch).clamp(0, 1) for batch in (ilr, model(ilr), hr)]
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # as in training
+        sr = model(ilr)
+    rows = [data.protocol.from_network(batch).clamp(0, 1) for batch in (ilr, sr, hr)]
     framed = nn.functional.pad(torch.stack(rows), (1, 1, 1, 1), value=1.0)  # row x patch x C x H x W
     picture = framed.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
     return to_uint8(picture.squeeze(-1).cpu().numpy())
@@ -462,7 +514,8 @@ def _load_state(path: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         # what is new since there are states
-        found = {"residual": True, "candidates": 1, "init": None, **state["identity"]}
+        new = {"residual": True, "candidates": 1, "init": None, "validation_set": wanted["validation_set"]}
+        found = {**new, **state["identity"]}
     except Exception as error:  # unpickling fails in as many ways as there are damages
         raise InputError(f"{path} is damaged ({error}); remove it to start again.") from error
     changed = [name for name, value in wanted.items() if found.get(name) != value]
