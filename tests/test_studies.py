@@ -403,7 +403,7 @@ class TestProcesses:
             (["depth", "--data-path", "nowhere"], "data_path names nowhere, which is not a folder"),
             (["depth", "--validation-set", "Set14"], "not on Set14; add a data_path, or leave out"),
             (["depth", "--out", "."], ". is a folder; give the name of a file to write"),
-            (["depth", "--out", "file/out.json"], "Cannot write file/out.json: File exists"),
+            (["depth", "--out", "file/out.json"], "Cannot write in file: File exists"),
         ],
     )
     def test_wrong_input(self, call_cli, tmp_path, typed, sentence, monkeypatch):

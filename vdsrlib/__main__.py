@@ -196,6 +196,7 @@ def _study(arguments: argparse.Namespace) -> int:
     changes = {knob: getattr(arguments, knob) for knob in arguments.knobs}
     grid = studies.grid(name, size, arguments.seeds, arguments.values, **changes)
     if arguments.out:
+        check_free(arguments.out, force=True)
         check_writable(Path(arguments.out).parent)
     if _leads():
         cost = f"{len(grid)} runs, {studies.petaflops(grid):.2g} PFLOP"

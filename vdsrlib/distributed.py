@@ -93,6 +93,7 @@ def join(device: torch.device) -> Iterator[World]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield World(device, dist.get_rank(), size)
+        dist.barrier()  # one that leaves while another still talks may abort
     finally:
         dist.destroy_process_group()
 
