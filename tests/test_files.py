@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from vdsrlib.files import InputError, atomic, sha256, to_json, write_json
+from vdsrlib.files import InputError, atomic, contents, sha256, to_json, write_json
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
@@ -77,3 +77,9 @@ def test_sha256(tmp_path):
     assert sha256(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
     with pytest.raises(InputError, match=r"none cannot be read \(No such file"):
         sha256(tmp_path / "none")
+
+
+def test_contents_of_a_link_that_leads_nowhere(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    (tmp_path / "b").symlink_to(tmp_path / "nowhere")
+    assert contents([tmp_path / "a", tmp_path / "b"]) == [["a", sha256(tmp_path / "a")], ["b", None]]

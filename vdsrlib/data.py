@@ -230,7 +230,7 @@ class TrainingSet:
     def _stored(self, paths: Sequence[Path], root: Path, skip_broken: bool) -> Path:
         """The folder in ``root`` with the pixels of these images; made when it is not there."""
         content = [self.protocol.name, self.scales, self.copies, self.patch, self.degrade_patch, skip_broken]
-        content += [(path.name, files.sha256(path) if path.is_file() else None) for path in paths]
+        content += files.contents(paths)
         folder = root / hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
         if not (folder / "index.json").exists():
             with alone(root / "lock"):  # of several processes one prepares, and the others wait

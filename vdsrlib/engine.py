@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vdsrlib.environment import without_tf32
 from vdsrlib.export import to_onnx
 from vdsrlib.files import InputError
 from vdsrlib.model import VDSR
@@ -110,7 +111,7 @@ def _torch(model: VDSR) -> Network:
 
     @torch.inference_mode()
     def network(ilr: Tensor) -> Tensor:
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32 would not be float32
+        with without_tf32():
             return frozen(ilr)
 
     return network

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -61,6 +62,11 @@ def fast_in_bfloat16(device: torch.device) -> bool:
         return torch.cuda.get_device_capability(device) >= (8, 0)
     known = getattr(torch.cpu, "get_capabilities", None)  # newer than the oldest torch allowed
     return device.type == "cpu" and known is not None and known().get("amx_bf16", False)
+
+
+def without_tf32() -> AbstractContextManager[None]:
+    """Convolutions in float32 as it is, where CUDA would take TF32, with 10 bits of mantissa, for it."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
 
 def versions() -> dict[str, str]:

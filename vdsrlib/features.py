@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from vdsrlib.environment import without_tf32
 from vdsrlib.evaluation import network_input
 from vdsrlib.model import VDSR
 from vdsrlib.protocol import Protocol
@@ -68,7 +69,7 @@ class Survey:
 def _through(model: VDSR, x: Tensor) -> Iterator[tuple[str, Tensor]]:
     """The batch behind every layer, by name."""
     for i, conv in model.conv.items():
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32 would not be float32
+        with without_tf32():
             x = conv(x)
         yield f"conv.{i}", x
         if i in model.relu:

@@ -24,7 +24,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vdsrlib.features import Layer, Statistics, central_shares, grey, grid, mosaic
 from vdsrlib.files import InputError
-from vdsrlib.images import as_rgb, to_uint8
+from vdsrlib.images import as_rgb, read_image, to_uint8
+from vdsrlib.records import COMMITTED
 from vdsrlib.resize import cubic
 from vdsrlib.resolve import Resolved
 
@@ -128,6 +129,12 @@ def busiest_box(image: np.ndarray, size: int) -> Box:
     sums = total[size:, size:] - total[:-size, size:] - total[size:, :-size] + total[:-size, :-size]
     top, left = np.unravel_index(sums.argmax(), sums.shape)
     return int(top), int(left), size, size
+
+
+def crop(image: np.ndarray, box: Box) -> np.ndarray:
+    """The part of an image in a box: (top, left, height, width) in pixels."""
+    top, left, height, width = box
+    return image[top : top + height, left : left + width]
 
 
 def kernel_plot(scale: float) -> Figure:
@@ -426,6 +433,11 @@ class Picture:
             page = page.quantize(256, Image.Quantize.MAXCOVERAGE)
         data = {"image/png": base64.b64encode(_png(page, optimize=True)).decode(), "text/plain": self.caption}
         return data, {"image/png": {"alt": self.caption}}
+
+
+def kept_picture(name: str, caption: str) -> Picture:
+    """A figure that is kept with the chapters, in ``notebooks/results/``, under its caption."""
+    return Picture(read_image(COMMITTED / f"{name}.png"), caption)
 
 
 def _font() -> ImageFont.FreeTypeFont:

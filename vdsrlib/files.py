@@ -6,7 +6,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -117,3 +117,8 @@ def sha256(path: str | Path) -> str:
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
+
+
+def contents(paths: Iterable[Path]) -> list[list[str | None]]:
+    """Name and SHA-256 of each file; None where there is no file, as behind a link that leads nowhere."""
+    return [[path.name, sha256(path) if path.is_file() else None] for path in paths]

@@ -24,7 +24,7 @@ from torch.utils.tensorboard import SummaryWriter
 from vdsrlib import checkpoint, files
 from vdsrlib.data import TrainingSet
 from vdsrlib.distributed import World, alone, join, silent
-from vdsrlib.environment import choose_device, device_name, fast_in_bfloat16, versions
+from vdsrlib.environment import choose_device, device_name, fast_in_bfloat16, versions, without_tf32
 from vdsrlib.evaluation import check_names, evaluate, predict
 from vdsrlib.files import InputError
 from vdsrlib.images import as_rgb, benchmark_images, read_image, save_image, to_uint8, training_images
@@ -191,7 +191,7 @@ class _Training:
         self.identity = {
             **recipe.to_dict(),
             "init": init.hash if init else None,
-            "images": [[p.name, files.sha256(p) if p.is_file() else None] for p in self.paths],
+            "images": files.contents(self.paths),
             "validation_set": self.validation_name,
         }
 
@@ -435,7 +435,7 @@ def _begin_with(model: VDSR, recipe: Recipe, init: checkpoint.Checkpoint) -> Non
 def backward(recipe: Recipe, network: nn.Module, ilr: Tensor, hr: Tensor) -> Tensor:
     """Forward, loss and gradients of one batch; returns the loss, detached."""
     reduced = recipe.precision == "bfloat16"
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32 would not be float32
+    with without_tf32():
         with torch.autocast(ilr.device.type, dtype=torch.bfloat16, enabled=reduced):
             sr = network(ilr)
         if recipe.loss == "sum":
@@ -471,7 +471,7 @@ def trial(recipe: Recipe, paths: Sequence[Path]) -> list[float]:
 def samples(model: VDSR, data: TrainingSet, count: int = 8) -> np.ndarray:
     """Rows of ILR, SR and HR of the same training patches, as one uint8 image."""
     ilr, hr = data.batch(0, count)
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # as in training
+    with without_tf32():
         sr = model(ilr)
     rows = [data.protocol.from_network(batch).clamp(0, 1) for batch in (ilr, sr, hr)]
     framed = nn.functional.pad(torch.stack(rows), (1, 1, 1, 1), value=1.0)  # row x patch x C x H x W
