@@ -22,7 +22,7 @@ from vdsrlib.evaluation import evaluate
 from vdsrlib.files import InputError, sha256
 from vdsrlib.images import embedded, read_image, save_image
 from vdsrlib.model import VDSR
-from vdsrlib.optimizer import clip_gradients
+from vdsrlib.optimizer import Muon, clip_gradients, orthogonal
 from vdsrlib.protocol import PAPER
 from vdsrlib.recipe import RECIPES, Recipe, get_recipe
 
@@ -241,6 +241,66 @@ def finished(tmp_path_factory, images):
     arguments["device"] = "cpu"
     run = training.train(recipe, folder / "run", folder / "logs", **arguments)
     return run, folder / "run", folder / "logs", lines
+
+
+class TestMuon:
+    """Ours takes all weights of one shape at once; PyTorch's own, matrix by matrix, is the reference."""
+
+    @pytest.fixture
+    def weights(self):
+        torch.manual_seed(1)
+        return list(VDSR(depth=4, width=8).to(memory_format=torch.channels_last).conv.parameters())[::2]
+
+    def test_steps_are_those_of_pytorch(self, weights):
+        ours = Muon(weights, weight_decay=0.1)
+        assert [len(group["params"]) for group in ours.param_groups] == [1, 2, 1]
+        matrices = [
+            nn.Parameter(weight.detach().permute(0, 2, 3, 1).flatten(1).clone()) for weight in weights
+        ]
+        theirs = torch.optim.Muon(matrices, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+        for rate in (1e-2, 3e-3, 1e-3):
+            for group in ours.param_groups + theirs.param_groups:
+                group["lr"] = rate
+            for weight, matrix in zip(weights, matrices, strict=True):
+                weight.grad = torch.randn_like(weight)
+                matrix.grad = weight.grad.permute(0, 2, 3, 1).flatten(1)
+            before = weights[1].clone()
+            ours.step()
+            theirs.step()
+            assert (weights[1] - before).abs().mean() > 0.05 * rate
+            for weight, matrix in zip(weights, matrices, strict=True):
+                np.testing.assert_allclose(
+                    weight.detach().permute(0, 2, 3, 1).flatten(1), matrix.detach(), atol=1e-7
+                )
+
+    def test_goes_on_from_its_state(self, weights):
+        def steps(optimizer: Muon, seeds: range) -> Muon:
+            for seed in seeds:
+                torch.manual_seed(seed)
+                for weight in weights:
+                    weight.grad = torch.randn_like(weight)
+                for group in optimizer.param_groups:
+                    group["lr"] = 1e-2
+                optimizer.step()
+            return optimizer
+
+        start = [weight.detach().clone() for weight in weights]
+        steps(Muon(weights, weight_decay=0.0), range(4))
+        at_once = [weight.detach().clone() for weight in weights]
+        with torch.no_grad():
+            torch._foreach_copy_(weights, start)
+        state = steps(Muon(weights, weight_decay=0.0), range(2)).state_dict()
+        resumed = Muon(weights, weight_decay=0.0)
+        resumed.load_state_dict(state)
+        steps(resumed, range(2, 4))
+        assert all(torch.equal(a, b) for a, b in zip(at_once, weights, strict=True))
+
+    @pytest.mark.parametrize("shape", [(1, 9, 64), (64, 9, 1), (3, 16, 144)])
+    def test_singular_values_are_nearly_one(self, shape):
+        matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        values = torch.linalg.svdvals(orthogonal(1e-3 * matrices).float())
+        assert values.min() > 0.6
+        assert values.max() < 1.3
 
 
 class TestRun:

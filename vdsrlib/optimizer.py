@@ -1,10 +1,11 @@
 """Optimizers, and the paper's rule that lets them run at a high learning rate."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vdsrlib.model import VDSR
 from vdsrlib.recipe import Recipe
@@ -24,24 +25,65 @@ def clip_gradients(parameters: Iterable[nn.Parameter], rule: str, bound: float) 
         nn.utils.clip_grad_norm_(parameters, bound)
 
 
+class Muon(torch.optim.Optimizer):
+    """Momentum whose every step is made orthogonal (Jordan et al. 2024), for the weights of convolutions.
+
+    The numbers are those of ``torch.optim.Muon`` with ``adjust_lr_fn="match_rms_adamw"`` on matrices
+    out x (3 * 3 * in), bit for bit on a CPU. That one goes through the matrices one by one; here the eighteen
+    middle layers are one batch, in less time and in a sixth of the calls, which is what a GPU waits for.
+    """
+
+    def __init__(self, weights: Iterable[nn.Parameter], weight_decay: float, momentum: float = 0.95) -> None:
+        same: dict[torch.Size, list[nn.Parameter]] = {}
+        for weight in weights:
+            same.setdefault(weight.shape, []).append(weight)
+        groups = [{"params": group} for group in same.values()]
+        super().__init__(groups, {"lr": 0.0, "weight_decay": weight_decay, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        """Move the weights, all of one shape together."""
+        for group in self.param_groups:
+            weights, rate, momentum = group["params"], group["lr"], group["momentum"]
+            # in the order of channels-last memory: layers x out x 3 x 3 x in
+            gradient = torch.stack([weight.grad.permute(0, 2, 3, 1) for weight in weights])
+            state = self.state[weights[0]]  # of all in the group
+            if not state:
+                state["average"] = torch.zeros_like(gradient)
+            average = state["average"].lerp_(gradient, 1 - momentum)
+            matrices = gradient.lerp(average, momentum).flatten(2)
+            update = orthogonal(matrices).float().view_as(gradient).permute(0, 1, 4, 2, 3)
+            torch._foreach_mul_(weights, 1 - rate * group["weight_decay"])
+            like_adam = 0.2 * math.sqrt(max(matrices.shape[1:]))  # root mean square of Adam's steps
+            torch._foreach_add_(weights, update.unbind(), alpha=-rate * like_adam)
+
+
+def orthogonal(matrices: Tensor) -> Tensor:
+    """Layers x rows x columns -> the same in bfloat16, every singular value made nearly 1.
+
+    Newton and Schulz's iteration, with the five steps and the coefficients of Jordan et al.
+    """
+    x = matrices.bfloat16()
+    if tall := x.shape[1] > x.shape[2]:
+        x = x.mT
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    for _ in range(5):
+        gram = x @ x.mT
+        gram = torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315)
+        x = torch.baddbmm(x, gram, x, beta=3.4445)
+    return x.mT if tall else x
+
+
 class Optimizer:
     """A recipe's optimizer over a network whose weights are channels-last already."""
 
     def __init__(self, recipe: Recipe, model: VDSR) -> None:
         self.recipe, self.model = recipe, model
-        self.matrices: list[tuple[nn.Parameter, nn.Parameter]] = []
         rate, decay = recipe.learning_rate, recipe.weight_decay
         parameters = list(model.parameters())
         self.parts: list[torch.optim.Optimizer] = []
         if recipe.optimizer == "muon":
-            # Muon takes matrices: out x (3 * 3 * in), in the memory of the convolution's own weights.
-            for weight in (p for p in parameters if p.ndim == 4):
-                matrix = nn.Parameter(weight.data.permute(0, 2, 3, 1).view(len(weight), -1))
-                self.matrices.append((matrix, weight))
-            matrices = [matrix for matrix, _ in self.matrices]
-            self.parts.append(
-                torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
-            )
+            self.parts.append(Muon([p for p in parameters if p.ndim == 4], decay))
             parameters = [p for p in parameters if p.ndim == 1]
         if recipe.optimizer == "sgd":
             self.parts.append(torch.optim.SGD(parameters, lr=rate, momentum=0.9, weight_decay=decay))
@@ -51,9 +93,6 @@ class Optimizer:
     def step(self, rate: float) -> None:
         """Clip the gradients and move the weights, at this learning rate."""
         clip_gradients(self.model.parameters(), self.recipe.clip, self.recipe.theta / rate)
-        for matrix, weight in self.matrices:
-            assert weight.grad is not None
-            matrix.grad = weight.grad.permute(0, 2, 3, 1).reshape(matrix.shape)
         for part in self.parts:
             for group in part.param_groups:
                 group["lr"] = rate

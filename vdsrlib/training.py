@@ -325,7 +325,8 @@ class _Training:
                     raise KeyboardInterrupt if signal.SIGINT in signals else SystemExit(128 + signal.SIGTERM)
 
     def stop_unless_finite(self, loss: float, rate: float) -> None:
-        if math.isfinite(loss) and all(bool(p.isfinite().all()) for p in self.model.parameters()):
+        weights = torch.stack([p.isfinite().all() for p in self.model.parameters()])
+        if math.isfinite(loss) and weights.all():
             return
         kept = f"; {self.state_file}, saved before, is kept" if self.state_file.exists() else ""
         raise Diverged(

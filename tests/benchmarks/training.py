@@ -2,7 +2,8 @@
 
 The plain way is what most re-implementations do: patches stored beforehand, a shuffling DataLoader, an
 eager float32 network in PyTorch's default layout, Adam. Ours is ``vdsrlib.training`` with the recipe
-``best``. Same network, same batch of patches of 41 x 41. Run:
+``best``. Same network, same batch of patches of 41 x 41. Muon's part
+of a step is also compared with PyTorch's Muon. Run:
 python tests/benchmarks/training.py --out result.json
 """
 
@@ -22,7 +23,7 @@ from vdsrlib.environment import choose_device, device_name, fast_in_bfloat16, ve
 from vdsrlib.files import write_json
 from vdsrlib.images import EMBEDDED_TRAIN, embedded
 from vdsrlib.model import VDSR
-from vdsrlib.optimizer import Optimizer
+from vdsrlib.optimizer import Muon, Optimizer
 from vdsrlib.recipe import get_recipe
 from vdsrlib.training import backward, training_set
 
@@ -62,6 +63,16 @@ def ours(batch: int, device: torch.device, precision: str) -> Step:
     return step
 
 
+def muon(device: torch.device) -> tuple[Step, Step]:
+    """A step of ``torch.optim.Muon``, and of ours, on the weights of the 20 layers."""
+    weights = [p for p in VDSR().to(device).parameters() if p.ndim == 4]
+    matrices = [nn.Parameter(weight.detach().flatten(1)) for weight in weights]
+    for parameter in (*weights, *matrices):
+        parameter.grad = torch.randn_like(parameter)
+    theirs = torch.optim.Muon(matrices, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+    return theirs.step, Muon(weights, weight_decay=0.0).step
+
+
 def seconds(step: Step, count: int, device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize()
@@ -90,11 +101,16 @@ def main() -> None:
     device = choose_device(options.device)
     work = get_recipe("best", batch_size=options.batch, patch_size=41, steps=1).flops
 
+    plain_way, their_muon = "plain: NCHW, float32, DataLoader, Adam", "Muon alone, torch.optim"
+    theirs, batched = muon(device)
     steps: dict[str, Step] = {
-        "plain: NCHW, float32, DataLoader, Adam": plain(options.batch, device),
+        plain_way: plain(options.batch, device),
         "ours, float32": ours(options.batch, device, "float32"),
         "ours, bfloat16": ours(options.batch, device, "bfloat16"),
+        their_muon: theirs,
+        "Muon alone, ours": batched,
     }
+    networks = list(steps)[:3]
     products = {
         "matrix product, float32": matrix_product(device, torch.float32),
         "matrix product, bfloat16": matrix_product(device, torch.bfloat16),
@@ -107,23 +123,23 @@ def main() -> None:
         for name, step in steps.items():
             times[name].append(seconds(step, options.steps, device))
 
-    first = next(iter(steps))
-    rates = {
-        name: (products[name][1] if name in products else work) / statistics.median(values)
-        for name, values in times.items()
-    }
+    operations = dict.fromkeys(networks, work) | {name: count for name, (_, count) in products.items()}
+    rates = {name: count / statistics.median(times[name]) for name, count in operations.items()}
     rows = []
     for name, values in times.items():
-        ratios = [a / b for a, b in zip(times[first], values, strict=True)]  # of the same round
-        is_step = name not in products
+        base = None if name in products else plain_way if name in networks else their_muon
+        ratios = [a / b for a, b in zip(times[base or name], values, strict=True)]  # of the same round
         peak = rates["matrix product, bfloat16" if "bfloat16" in name else "matrix product, float32"]
         rows.append(
             {
                 "what": name,
-                "times the plain way": round(statistics.median(ratios), 2) if is_step else None,
-                "patches/s": round(options.batch / statistics.median(values), 1) if is_step else None,
-                "GFLOP/s": round(rates[name] / 1e9, 1),
-                "of the matrix product": round(rates[name] / peak, 2),
+                "ms": round(1e3 * statistics.median(values), 2),
+                "times the plain way": round(statistics.median(ratios), 2) if base else None,
+                "patches/s": round(options.batch / statistics.median(values), 1)
+                if name in networks
+                else None,
+                "GFLOP/s": round(rates[name] / 1e9, 1) if name in rates else None,
+                "of the matrix product": round(rates[name] / peak, 2) if name in rates else None,
             }
         )
     print(tabulate(rows, headers="keys"))
