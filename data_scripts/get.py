@@ -28,7 +28,7 @@ from manifest import Entry
 from PIL import Image
 
 from vdsrlib.environment import data_root
-from vdsrlib.files import InputError
+from vdsrlib.files import InputError, writing
 from vdsrlib.images import TEST_SETS, TRAINING_SETS, list_images, save_image
 
 SOURCES = Path(__file__).with_name("sources.json")
@@ -142,18 +142,17 @@ class Getter:
         shutil.rmtree(stage, ignore_errors=True)  # of a run that was killed
         stage.mkdir(parents=True)
         try:
-            ready = stage / name
-            ready.mkdir()
-            if name in self.sets:
-                self.pick_by_pixels(name, members, stage, ready)
-            else:
-                self.pick_by_folder(name, members, ready)
-            folder = self.to / name
-            if folder.exists():
-                folder.rmdir()  # it is empty, else is_there would have raised
-            ready.replace(folder)
-        except OSError as error:
-            raise InputError(f"Cannot write {self.to}: {error.strerror or error}.") from error
+            with writing(self.to):
+                ready = stage / name
+                ready.mkdir()
+                if name in self.sets:
+                    self.pick_by_pixels(name, members, stage, ready)
+                else:
+                    self.pick_by_folder(name, members, ready)
+                folder = self.to / name
+                if folder.exists():
+                    folder.rmdir()  # it is empty, else is_there would have raised
+                ready.replace(folder)
         finally:
             shutil.rmtree(stage, ignore_errors=True)
         proof = "all verified by their pixels" if name in self.sets else "counted only"
@@ -198,10 +197,8 @@ class Getter:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Wait until no other process gets sets into the same folder."""
-        try:
+        with writing(self.to):
             self.work.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"Cannot write {self.to}: {error.strerror or error}.") from error
         lock = FileLock(self.work / "lock")
         try:
             lock.acquire(timeout=0)

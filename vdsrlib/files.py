@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,15 @@ class WriteError(InputError):
 
 
 @contextmanager
+def writing(place: str | Path) -> Iterator[None]:
+    """Say of an OSError in the block that ``place`` cannot be written, as a WriteError."""
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(f"Cannot write {place}: {error.strerror or error}.") from error
+
+
+@contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it replaces ``path`` in one step.
 
@@ -31,14 +40,14 @@ def atomic(path: str | Path) -> Iterator[Path]:
         WriteError: the folder cannot be written, or the disk is full.
     """
     path = Path(path)
-    temporary = None
-    try:
+    with writing(path), ExitStack() as stack:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise InputError(f"{path} is a folder; give the name of a file to write.")
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
+        stack.callback(temporary.unlink, missing_ok=True)
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
@@ -47,11 +56,6 @@ def atomic(path: str | Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
-    except OSError as error:
-        raise WriteError(f"Cannot write {path}: {error.strerror or error}.") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -64,18 +68,13 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         WriteError: the folder cannot be written, or the disk is full.
     """
     path = Path(path)
-    temporary = None
-    try:
+    with writing(path), ExitStack() as stack:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=".part-"))
+        stack.callback(shutil.rmtree, temporary, ignore_errors=True)
         yield temporary
         if not path.exists():
             temporary.replace(path)
-    except OSError as error:
-        raise WriteError(f"Cannot write {path}: {error.strerror or error}.") from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
@@ -100,11 +99,9 @@ def write_json(path: str | Path, value: Any) -> None:
 
 def check_writable(folder: str | Path) -> None:
     """Make the folder; raise WriteError where no file can be written in it. Ask before a long computation."""
-    try:
+    with writing(f"in {folder}"):
         Path(folder).mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise WriteError(f"Cannot write in {folder}: {error.strerror or error}.") from error
 
 
 def sha256(path: str | Path) -> str:

@@ -502,10 +502,8 @@ def _writer(folder: Path, purge_step: int, world: World) -> AbstractContextManag
     """TensorBoard's writer, in the leading process alone."""
     if not world.leads:
         return nullcontext()
-    try:
+    with files.writing(f"logs to {folder}"):
         return SummaryWriter(str(folder), purge_step=purge_step)
-    except OSError as error:
-        raise InputError(f"Cannot write logs to {folder}: {error.strerror or error}.") from error
 
 
 def _load_state(path: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
