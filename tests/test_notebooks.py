@@ -175,6 +175,8 @@ def test_the_measured_results_are_of_the_shipped_weights():
     assert {**scored, "vdsr": scored["ours"]}.items() >= (shipped.items() - {("vdsr-rgb", sha256(RGB))})
     for name, digest in shipped.items():
         assert committed(f"training/{name}.json")["weights"]["sha256"] == digest
+    began = committed("training/vdsr-rgb-first.json")["weights"]
+    assert committed("training/vdsr-rgb.json")["init"] == began
 
 
 def test_table_2_is_complete_and_of_one_recipe():
@@ -205,6 +207,24 @@ def test_the_numbers_in_the_readme_are_the_measured_ones():
     }
     for name, values in rows.items():
         assert f"| {name} | {' | '.join(f'{value:.2f}' for value in values)} |" in readme
+
+
+def test_the_rgb_weights_are_above_every_figure_of_the_replication():
+    published, pairs = committed("published.json")["seed"], []
+    for name in ("04_evaluate_seed", "04_evaluate_seed_urban100"):
+        for benchmark, by_scale in committed(f"{name}.json")["results"]["scores"].items():
+            for scale, found in by_scale.items():
+                pairs.append((found["ours"]["mean"]["model"], published["Table 3"][benchmark][scale]["VDSR"]))
+    assert len(pairs) == 12
+    for image, by_scale in published["Figure 5"].items():
+        sweep = committed(f"06_{image}_seed.json")["results"]["sweep"]
+        pairs += [(sweep[scale]["model"], figures["VDSR"]) for scale, figures in by_scale.items()]
+    crops = committed("06_img_017_seed.json")["results"]["figures 6 and 7, x3"]
+    for image, figures in published["Figures 6 and 7, x3"].items():
+        pairs.append((crops[image]["model"], figures["VDSR"]))
+    for ours, (psnr, ssim) in pairs:
+        assert ours["psnr"] > psnr
+        assert ours["ssim"] > ssim
 
 
 def test_the_shipped_weights_are_above_interpolation_everywhere():
