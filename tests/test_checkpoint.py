@@ -69,6 +69,7 @@ def test_round_trip(tmp_path, make_model, channels):
     assert not loaded.model.training
     sizes = {"depth": 4, "width": 5, "channels": channels, "residual": True}
     assert loaded.info == {**INFO, **sizes, "note": "Ä β", "validation": {"x2": 30.5}}
+    assert list(loaded.info) == sorted(loaded.info)
     assert loaded.protocol == "paper"
     assert (loaded.file, loaded.hash) == ("weights.safetensors", sha256(path))
     assert loaded.record()["sha256"] == loaded.hash

@@ -124,7 +124,8 @@ def _load_safetensors(path: Path) -> tuple[VDSR, dict[str, Any]]:
     if metadata.get("format") != FORMAT:
         raise InputError(f"{path} holds no weights of this project (its metadata says nothing).")
     try:
-        info = {k: json.loads(v) for k, v in metadata.items() if k != "format"}
+        # sorted, as safetensors gives them in another order each time
+        info = {k: json.loads(v) for k, v in sorted(metadata.items()) if k != "format"}
         missing = [key for key in REQUIRED if key not in info]
         if missing:
             raise InputError(f"no {', '.join(missing)}")

@@ -28,9 +28,9 @@ def clip_gradients(parameters: Iterable[nn.Parameter], rule: str, bound: float) 
 class Muon(torch.optim.Optimizer):
     """Momentum whose every step is made orthogonal (Jordan et al. 2024), for the weights of convolutions.
 
-    The numbers are those of ``torch.optim.Muon`` with ``adjust_lr_fn="match_rms_adamw"`` on matrices
-    out x (3 * 3 * in), bit for bit on a CPU. That one goes through the matrices one by one; here the eighteen
-    middle layers are one batch, in less time and in a sixth of the calls, which is what a GPU waits for.
+    The steps are those of ``torch.optim.Muon`` with ``adjust_lr_fn="match_rms_adamw"`` on matrices
+    out x (3 * 3 * in), but for rounding. That one goes through the matrices one by one; here the eighteen
+    middle layers are one batch: half the time on two cores, and a sixth of the calls, which GPUs wait for.
     """
 
     def __init__(self, weights: Iterable[nn.Parameter], weight_decay: float, momentum: float = 0.95) -> None:
