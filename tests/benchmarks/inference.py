@@ -159,7 +159,8 @@ def main() -> None:
             rows = [row for row in record["growth"] if row["engine"] == name]
             curves[name] = [row["megapixels"] for row in rows], [row["seconds"] for row in rows]
         if options.sizes:
-            chart = figures.line_plot(curves, "megapixels of the result", "seconds", title=record["device"])
+            heads = "megapixels of the result", "seconds"
+            chart = figures.line_plot(curves, *heads, logx=True, logy=True, title=record["device"])
             with atomic(Path(options.out).with_suffix(".png")) as temporary:
                 chart.savefig(temporary)
 
