@@ -738,6 +738,16 @@ class TestRefused:
         assert "remove it to start again" in message
         assert "weights_only=False" not in message  # PyTorch's advice would run what is in the file
 
+    def test_state_of_another_version(self, train):
+        """Whose optimizer kept something else. A finished run needs none of it."""
+        run = train()
+        path = run.weights.parent / "state.pt"
+        torch.save({**torch.load(path, weights_only=True), "optimizer": [{"param_groups": []}]}, path)
+        assert train().history == run.history
+        run.weights.unlink()
+        with pytest.raises(InputError, match=r"state\.pt is of another version .* remove it to start again"):
+            train()
+
     def test_another_image_under_the_same_name(self, train, tmp_path, images, photo):
         folder = shutil.copytree(images, tmp_path / "copy")
         train(data_path=folder)

@@ -210,12 +210,17 @@ class _Training:
         if state is not None:
             self.model.load_state_dict(state["model"])
             self.average.load_state_dict(state["average"])
-            self.optimizer.load_state_dict(state["optimizer"])
             self.run.history, self.run.validation = state["history"], state["validation"]
             self.step, self.seconds = state["step"], state["seconds"]
         complete = world.from_leader(lambda: self.run.weights.exists() and (folder / "run.json").exists())
         self.finished = complete and self.step == recipe.steps
-        if self.step and not self.finished:
+        if state is not None and not self.finished:
+            try:
+                self.optimizer.load_state_dict(state["optimizer"])
+            except (KeyError, ValueError) as error:
+                raise InputError(
+                    f"{self.state_file} is of another version of this program; remove it to start again."
+                ) from error
             report(f"Going on from step {self.step} of {recipe.steps} in {folder}.")
 
     def check_validation(self) -> None:

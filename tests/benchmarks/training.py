@@ -2,8 +2,8 @@
 
 The plain way is what most re-implementations do: patches stored beforehand, a shuffling DataLoader, an
 eager float32 network in PyTorch's default layout, Adam. Ours is ``vdsrlib.training`` with the recipe
-``best``. Same network, same batch of patches of 41 x 41. Muon's part
-of a step is also compared with PyTorch's Muon. Run:
+``best``. Same network, same batch of patches of 41 x 41. Muon's part of a step is also compared with
+PyTorch's Muon. Run:
 python tests/benchmarks/training.py --out result.json
 """
 
