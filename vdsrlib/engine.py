@@ -1,9 +1,9 @@
 """What computes the network: PyTorch always; on a CPU a faster runtime, where one is installed.
 
-All of them compute in float32: with layers rounded to bfloat16, the shipped weights lose 0.03, 0.18 and
-0.7 dB at x2, x3 and x4 (notebooks/results/speed_inference_cpu.json). A runtime is used only if it gives what
-PyTorch gives, which is checked whenever it gets new weights. ``pip install vdsrlib[fast]`` installs ONNX
-Runtime; which one is fastest on a machine, tests/benchmarks/inference.py measures.
+All of them compute in float32: with layers rounded to bfloat16, weights trained in float32 lose 0.03, 0.18
+and 0.7 dB at x2, x3 and x4 (notebooks/results/speed_inference_cpu.json). A runtime is used only if it gives
+what PyTorch gives, which is checked whenever it gets new weights. ``pip install vdsrlib[fast]`` installs
+ONNX Runtime; which one is fastest on a machine, tests/benchmarks/inference.py measures.
 """
 
 import copy

@@ -216,7 +216,6 @@ RECIPES = {
             last_gain=0.01,
             patch_size=64,
             overlap=True,
-            candidates=4,
             batch_size=32,
             steps=100_000,
             optimizer="muon",
