@@ -1,13 +1,15 @@
 """python -m vdsrlib, as people and scripts use it."""
 
+import io
 import json
+import sys
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from vdsrlib import checkpoint, environment
+from vdsrlib import __main__, checkpoint, environment
 from vdsrlib.images import list_images, read_image, save_image
 
 
@@ -308,3 +310,20 @@ def test_photograph_from_a_phone(workplace, call_cli, tiny, photo):
     Image.fromarray(photo).save("phone.jpg", exif=exif)
     assert call_cli("resolve", "phone.jpg", "out.png", "--scale", 2, "--weights", tiny)[0] == 0
     assert read_image("out.png").shape == (240, 192, 3)
+
+
+def test_a_line_is_one_write(monkeypatch):
+    """Without a buffer, as torchrun starts Python, print makes two: another process may write between."""
+    writes = []
+
+    class Recorder(io.RawIOBase):
+        def writable(self):
+            return True
+
+        def write(self, data):
+            writes.append(bytes(data))
+            return len(data)
+
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(Recorder(), write_through=True))
+    __main__._say("1/6 depth 2")
+    assert writes == [b"1/6 depth 2\n"]

@@ -4,7 +4,6 @@ import argparse
 import os
 import signal
 import sys
-from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -171,6 +170,12 @@ def _leads() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def _say(line: str) -> None:
+    """Print in one write, so that lines of several processes stay whole: torchrun's do not buffer."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def _train(arguments: argparse.Namespace) -> int:
     changes = {name: getattr(arguments, name) for name in arguments.knobs}
     run = training.train(
@@ -211,7 +216,7 @@ def _study(arguments: argparse.Namespace) -> int:
         validations=arguments.validations,
         root=arguments.runs_path,
         device=arguments.device,
-        report=partial(print, flush=True),
+        report=_say,
         **changes,
     )
     if _leads():
