@@ -16,6 +16,7 @@ from vdsrlib.features import (
     display_range,
     mosaic,
     receptive_field_map,
+    silent_maps,
     survey,
 )
 from vdsrlib.files import InputError
@@ -194,6 +195,19 @@ def test_display_range():
     assert display_range(maps * 0) > 0
     maps[0, 0, 0] = 1e6
     assert display_range(maps) <= 3  # one pixel does not darken the rest
+
+
+def test_silent_maps(make_model):
+    """Those of the whole batch: a map that one image wakes is not silent."""
+    model = make_model(depth=4, width=6)
+    batch = torch.rand(2, 1, 12, 10, generator=torch.Generator().manual_seed(0))
+    batch[1] = 0
+    with torch.no_grad():
+        for i, biases in {"1": (0, 0, 0, 0, 0, 0), "2": (-9, 9, -9, 9, 9, -9), "3": (9,) * 6}.items():
+            model.conv[i].bias.copy_(torch.tensor(biases, dtype=torch.float32))
+        model.conv["1"].weight.abs_()  # awake on the first image, zero on the second
+    assert silent_maps(model, batch) == {"relu.2": 3}
+    assert silent_maps(model, batch[1:]) == {"relu.1": 6, "relu.2": 3}
 
 
 @pytest.mark.parametrize("channels", [1, 3])

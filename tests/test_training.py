@@ -22,7 +22,7 @@ from vdsrlib.evaluation import evaluate
 from vdsrlib.files import InputError, sha256
 from vdsrlib.images import embedded, read_image, save_image
 from vdsrlib.model import VDSR
-from vdsrlib.optimizer import Muon, clip_gradients, orthogonal
+from vdsrlib.optimizer import Muon, Optimizer, clip_gradients, orthogonal
 from vdsrlib.protocol import PAPER
 from vdsrlib.recipe import RECIPES, Recipe, get_recipe
 
@@ -303,6 +303,27 @@ class TestMuon:
         assert values.max() < 1.3
 
 
+class TestOptimizer:
+    @pytest.mark.parametrize("name", ["sgd", "adam", "muon"])
+    @pytest.mark.parametrize("factor", [0.0, 0.25, 1.0])
+    def test_bias_rate(self, name, factor):
+        """It scales the biases' steps, and leaves the weights theirs."""
+
+        def moves(bias_rate):
+            recipe = dataclasses.replace(TINY, optimizer=name, bias_rate=bias_rate)
+            torch.manual_seed(0)
+            model = training.build(recipe)
+            before = [p.detach().clone() for p in model.parameters()]
+            training.backward(recipe, model, torch.rand(2, 1, 16, 16), torch.rand(2, 1, 16, 16))
+            Optimizer(recipe, model).step(1e-2)
+            return [(b.ndim, p.detach() - b) for p, b in zip(model.parameters(), before, strict=True)]
+
+        for (dimensions, full), (_, scaled) in zip(moves(1.0), moves(factor), strict=True):
+            assert full.abs().max() > 0
+            expected = full if dimensions == 4 else factor * full
+            torch.testing.assert_close(scaled, expected, rtol=1e-5, atol=1e-8)
+
+
 class TestRun:
     def test_loss_goes_down(self, finished):
         losses = [row["loss"] for row in finished[0].history]
@@ -343,6 +364,21 @@ class TestRun:
         lines = "\n".join(finished[3])
         for part in ("2 images", "step 30/85", "step 85/85", "step 80: Set5 x2", "against interpolation"):
             assert part in lines
+
+    def test_silent_maps_are_reported(self, train, tmp_path):
+        """A network whose second ReLU lets nothing through is seen at once, not after hours."""
+        torch.manual_seed(0)
+        model = training.build(TINY)
+        with torch.no_grad():
+            model.conv["2"].bias.fill_(-100)
+        init, lines = tmp_path / "init.safetensors", []
+        info = {"protocol": "paper", "scales": [2, 3], "recipe": TINY.to_dict(), "data": "none"}
+        checkpoint.save(init, model, info)
+        run = train(dataclasses.replace(TINY, steps=1), init=init, report=lines.append)
+        assert run.validation[-1]["silent"]["relu.2"] == 4
+        assert any("% of the feature maps are silent" in line for line in lines)
+        (row,) = scalars(tmp_path / "run-logs", "silent maps")
+        assert row[1] == pytest.approx(sum(run.validation[-1]["silent"].values()) / 8)
 
     def test_validation_is_that_of_evaluate(self, finished, images):
         run = finished[0]

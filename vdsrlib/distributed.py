@@ -120,5 +120,5 @@ def alone(lock: Path, timeout: float = -1) -> Iterator[None]:
         held.release()
 
 
-def silent(line: str) -> None:
+def quiet(line: str) -> None:
     """What processes other than the first report."""

@@ -167,6 +167,20 @@ def _survey(model: VDSR, ilr: np.ndarray, protocol: Protocol, progress: Callable
     return Survey(layers, statistics, pooling, sr)
 
 
+@torch.inference_mode()
+def silent_maps(model: VDSR, batch: Tensor) -> dict[str, int]:
+    """How many maps of each ReLU are zero on a whole batch (N x C x H x W), where there are any.
+
+    Such a map gets no gradient from the batch. One that is zero on every patch hardly wakes again.
+    """
+    counts = {
+        name: int((x.amax((0, 2, 3)) == 0).sum())
+        for name, x in _through(model, batch)
+        if name.startswith("relu")
+    }
+    return {name: count for name, count in counts.items() if count}
+
+
 def display_range(maps: np.ndarray) -> float:
     """The symmetric range to show a layer in: the 95th percentile of its non-zero |activation|s.
 

@@ -1,7 +1,8 @@
 """Optimizers, and the paper's rule that lets them run at a high learning rate."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -79,30 +80,30 @@ class Optimizer:
 
     def __init__(self, recipe: Recipe, model: VDSR) -> None:
         self.recipe, self.model = recipe, model
-        rate, decay = recipe.learning_rate, recipe.weight_decay
-        parameters = list(model.parameters())
-        self.parts: list[torch.optim.Optimizer] = []
-        if recipe.optimizer == "muon":
-            self.parts.append(Muon([p for p in parameters if p.ndim == 4], decay))
-            parameters = [p for p in parameters if p.ndim == 1]
+        decay = recipe.weight_decay
+        weights = [p for p in model.parameters() if p.ndim == 4]
+        biases = [p for p in model.parameters() if p.ndim == 1]
+        plain: Callable[..., torch.optim.Optimizer] = torch.optim.Adam
         if recipe.optimizer == "sgd":
-            self.parts.append(torch.optim.SGD(parameters, lr=rate, momentum=0.9, weight_decay=decay))
-        else:
-            self.parts.append(torch.optim.Adam(parameters, lr=rate, weight_decay=decay))
+            plain = partial(torch.optim.SGD, momentum=0.9)
+        self.parts: list[tuple[torch.optim.Optimizer, float]] = [
+            (Muon(weights, decay) if recipe.optimizer == "muon" else plain(weights, weight_decay=decay), 1.0),
+            (plain(biases, weight_decay=decay), recipe.bias_rate),
+        ]
 
     def step(self, rate: float) -> None:
         """Clip the gradients and move the weights, at this learning rate."""
         clip_gradients(self.model.parameters(), self.recipe.clip, self.recipe.theta / rate)
-        for part in self.parts:
+        for part, factor in self.parts:
             for group in part.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * factor
             part.step()
 
     def state_dict(self) -> list[dict[str, Any]]:
         """What is remembered between steps."""
-        return [part.state_dict() for part in self.parts]
+        return [part.state_dict() for part, _ in self.parts]
 
     def load_state_dict(self, state: list[dict[str, Any]]) -> None:
         """Go on with what ``state_dict`` gave."""
-        for part, kept in zip(self.parts, state, strict=True):
+        for (part, _), kept in zip(self.parts, state, strict=True):
             part.load_state_dict(kept)

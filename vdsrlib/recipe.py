@@ -37,6 +37,7 @@ class Recipe:
         optimizer: ``sgd`` (momentum 0.9), ``adam``, or ``muon``: every convolution's step is made orthogonal
             (Jordan et al. 2024) and scaled to the size of Adam's; biases are left to Adam.
         learning_rate: at the first step, or at the end of the warm-up.
+        bias_rate: factor on the learning rate for the biases.
         warmup_steps: the rate rises linearly from 0 over so many steps. Adam needs it here: its first steps
             move all weights of 20 layers alike, and can kill every ReLU for good.
         decay_steps: the rate is multiplied by decay_factor every so many steps; 0: a cosine from
@@ -73,6 +74,7 @@ class Recipe:
     steps: int = 9960
     optimizer: str = "sgd"
     learning_rate: float = 0.1
+    bias_rate: float = 1.0
     warmup_steps: int = 0
     decay_steps: int = 2490
     decay_factor: float = 0.1
@@ -120,6 +122,7 @@ class Recipe:
             "learning_rate": (lambda x: x > 0, "above 0"),
             "decay_factor": (lambda x: x > 0, "above 0"),
             "theta": (lambda x: x > 0, "above 0"),
+            "bias_rate": (lambda x: x >= 0, "from 0 up"),
             "last_gain": (lambda x: x > 0, "above 0"),
             "weight_decay": (lambda x: x >= 0, "from 0 up"),
             "ema": (lambda x: 0 <= x < 1, "from 0 to below 1"),
@@ -220,6 +223,9 @@ RECIPES = {
             steps=100_000,
             optimizer="muon",
             learning_rate=2e-3,
+            # At the full rate the biases wander further than the first layers' values reach, within a few
+            # thousand steps, and most maps of layers 2 to 5 fall silent for good.
+            bias_rate=0.1,
             warmup_steps=100,
             decay_steps=0,
             loss="absolute",

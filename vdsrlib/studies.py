@@ -24,7 +24,7 @@ import torch
 from filelock import Timeout
 
 from vdsrlib import files
-from vdsrlib.distributed import World, alone, silent
+from vdsrlib.distributed import World, alone, quiet
 from vdsrlib.environment import choose_device, data_root, device_name
 from vdsrlib.files import InputError
 from vdsrlib.findings import (
@@ -545,7 +545,7 @@ def run(
     found: dict[Path, Any] = {}
     failures: dict[Path, str] = {}
     again = partial(run, experiments, images, validation, root=root, validations=validations, scales=scales)
-    with _others(processes - 1, partial(again, device=device, report=silent)):
+    with _others(processes - 1, partial(again, device=device, report=quiet)):
         for timeout in (0, -1):  # first what is free; then what others were at, who may have died meanwhile
             for number, (experiment, folder) in enumerate(folders.items(), start=1):
                 if folder in found or folder in failures:
@@ -650,7 +650,7 @@ def _train(folder: Path, job: dict[str, Any], device: torch.device) -> dict[str,
             ckpt_path=folder,
             logs_path=folder / "logs",
             compiled=False,  # many short runs: compiling each takes as long as running it
-            report=silent,
+            report=quiet,
             world=World(device),
         )
     except Diverged as error:

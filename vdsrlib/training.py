@@ -23,9 +23,10 @@ from torch.utils.tensorboard import SummaryWriter
 
 from vdsrlib import checkpoint, files
 from vdsrlib.data import TrainingSet
-from vdsrlib.distributed import World, alone, join, silent
+from vdsrlib.distributed import World, alone, join, quiet
 from vdsrlib.environment import choose_device, device_name, fast_in_bfloat16, versions, without_tf32
 from vdsrlib.evaluation import check_names, evaluate, predict
+from vdsrlib.features import silent_maps
 from vdsrlib.files import InputError
 from vdsrlib.images import as_rgb, benchmark_images, read_image, save_image, to_uint8, training_images
 from vdsrlib.model import VDSR
@@ -45,7 +46,8 @@ class Run:
         weights: the safetensors file.
         history: {"step", "loss", "learning_rate"} every ``LOG_EVERY`` steps and at each saved state; the
             loss is the mean since the last. Also at each validation.
-        validation: {"step", "psnr": {scale: {"interpolation", "model"}}} for each validation.
+        validation: {"step", "psnr": {scale: {"interpolation", "model"}}, "silent": {ReLU: maps}} for each
+            validation; ``silent`` as of ``features.silent_maps``, on the first batch.
     """
 
     weights: Path
@@ -142,7 +144,7 @@ def train(
             validation or benchmark_images(validation_set, data_path),
             validation_scales or recipe.scales,
             checkpoint.load(init) if init else None,
-            report if joined.leads else silent,
+            report if joined.leads else quiet,
         )
         if training.finished:
             training.report(f"{ckpt_path} holds this run, finished; remove the folder to run it again.")
@@ -349,14 +351,18 @@ class _Training:
             mean = evaluate(self.scored, self.protocol, self.validation_paths, scale, predict=how)["mean"]
             psnr[f"{scale:g}"] = {name: mean[name]["psnr"] for name in ("interpolation", "model")}
             log.add_scalar(f"psnr/x{scale:g}", psnr[f"{scale:g}"]["model"], self.step)
+        silent = silent_maps(self.scored, self.data.batch(0, self.recipe.batch_size)[0])
+        share = sum(silent.values()) / (self.recipe.width * (self.recipe.depth - 1))
+        log.add_scalar("silent maps", share, self.step)
         picture = as_rgb(samples(self.scored, self.data))
         log.add_image("ILR, SR, HR", picture, self.step, dataformats="HWC")
-        self.run.validation.append({"step": self.step, "psnr": psnr})
+        self.run.validation.append({"step": self.step, "psnr": psnr, "silent": silent})
         found = ", ".join(
             f"x{scale} {value['model']:.2f} dB ({value['model'] - value['interpolation']:+.2f})"
             for scale, value in psnr.items()
         )
-        self.report(f"step {self.step}: {self.validation_name} {found} against interpolation")
+        asleep = f"; {100 * share:.0f} % of the feature maps are silent" if silent else ""
+        self.report(f"step {self.step}: {self.validation_name} {found} against interpolation{asleep}")
 
     def save(self) -> None:
         buffer = io.BytesIO()
@@ -518,7 +524,8 @@ def _load_state(path: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         # what is new since there are states
-        new = {"residual": True, "candidates": 1, "init": None, "validation_set": wanted["validation_set"]}
+        new = {"residual": True, "candidates": 1, "bias_rate": 1.0, "init": None}
+        new["validation_set"] = wanted["validation_set"]
         found = {**new, **state["identity"]}
     except Exception as error:  # unpickling fails in as many ways as there are damages
         raise InputError(f"{path} is damaged ({error}); remove it to start again.") from error
