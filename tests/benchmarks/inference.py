@@ -143,6 +143,7 @@ def main() -> None:
         "command": "python tests/benchmarks/inference.py",
         "options": {k: v for k, v in vars(options).items() if k in ("side", "rounds", "sizes")},
         "device": device_name(torch.device("cpu")),
+        "weights": checkpoint.load().hash,
         "versions": versions(),
         "engines": side_by_side(options.side, options.rounds),
         "growth": [growth(size, name) for name in installed() for size in tqdm(options.sizes, name)],
