@@ -325,5 +325,6 @@ def test_a_line_is_one_write(monkeypatch):
             return len(data)
 
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(Recorder(), write_through=True))
-    __main__._say("1/6 depth 2")
+    __main__._write_whole_lines()
+    print("1/6 depth 2")
     assert writes == [b"1/6 depth 2\n"]

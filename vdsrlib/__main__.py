@@ -1,6 +1,7 @@
 """``python -m vdsrlib``, a thin command line: the work is in the library."""
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -171,12 +172,6 @@ def _leads() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _say(line: str) -> None:
-    """Print in one write, so that lines of several processes stay whole: torchrun's do not buffer."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
-
-
 def _train(arguments: argparse.Namespace) -> int:
     changes = {name: getattr(arguments, name) for name in arguments.knobs}
     run = training.train(
@@ -206,7 +201,7 @@ def _study(arguments: argparse.Namespace) -> int:
         check_writable(Path(arguments.out).parent)
     if _leads():
         cost = f"{len(grid)} runs, {studies.petaflops(grid):.2g} PFLOP"
-        print(f"{study.source}: {study.claim}? {cost}", flush=True)
+        print(f"{study.source}: {study.claim}? {cost}")
     done = studies.conduct(
         name,
         size,
@@ -217,7 +212,6 @@ def _study(arguments: argparse.Namespace) -> int:
         validations=arguments.validations,
         root=arguments.runs_path,
         device=arguments.device,
-        report=_say,
         **changes,
     )
     if _leads():
@@ -295,7 +289,7 @@ def _resolve(arguments: argparse.Namespace) -> int:
         try:
             check_free(new, arguments.force)
             with tqdm(desc=title, unit="tile", leave=False, disable=not sys.stderr.isatty()) as bar:
-                print(f"{new}: {_resolve_one(arguments, loaded, old, new, bar)}", flush=True)
+                print(f"{new}: {_resolve_one(arguments, loaded, old, new, bar)}")
         except InputError as error:
             if isinstance(error, TooLarge):
                 error = InputError(f"{error} Raise it with --max-megapixels if that is what you want.")
@@ -390,6 +384,17 @@ def _terminate(number: int, _: object) -> NoReturn:
     raise SystemExit(128 + number)
 
 
+def _write_whole_lines() -> None:
+    """Let print write every line at once, and whole.
+
+    torchrun's processes do not buffer: a line and its end are two writes, and others may write between.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True, write_through=False)
+
+
 if __name__ == "__main__":
+    _write_whole_lines()
     signal.signal(signal.SIGTERM, _terminate)
     sys.exit(main())

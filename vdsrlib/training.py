@@ -524,8 +524,13 @@ def _load_state(path: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         # what is new since there are states
-        new = {"residual": True, "candidates": 1, "bias_rate": 1.0, "init": None}
-        new["validation_set"] = wanted["validation_set"]
+        new = {
+            "residual": True,
+            "candidates": 1,
+            "bias_rate": 1.0,
+            "init": None,
+            "validation_set": wanted["validation_set"],
+        }
         found = {**new, **state["identity"]}
     except Exception as error:  # unpickling fails in as many ways as there are damages
         raise InputError(f"{path} is damaged ({error}); remove it to start again.") from error
