@@ -28,6 +28,13 @@ SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
 READY = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+# A widget that waits for the kernel keeps further values back, and the press of a button overtakes them: what
+# was sent is answered by the end of one empty run, what was kept back by the end of a second.
+SETTLE = """async () => {
+    const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+    for (let round = 0; round < 2; round++)
+        await kernel.requestExecute({code: '', silent: true, store_history: false}).done;
+}"""
 ERRORS = """() => jupyterapp.shell.currentWidget.content.widgets
     .filter(cell => cell.model.type === 'code')
     .flatMap(cell => cell.model.outputs.toJSON())

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import nbformat
 import numpy as np
 import pytest
-from browser import CHROMIUM, ERRORS, ROOT, Widget, chapter, chromium, jupyterlab
+from browser import CHROMIUM, ERRORS, ROOT, SETTLE, Widget, chapter, chromium, jupyterlab
 from PIL import Image
 
 from vdsrlib.images import embedded, read_image
@@ -114,6 +114,7 @@ def test_enlarge(enlarger_page, tmp_path):
 
     def enlarged(path):
         """What the press of the button shows and offers, decoded."""
+        enlarger_page.evaluate(SETTLE)
         scale = float(number.input_value())
         source = widget.image.get_attribute("src")
         box.get_by_role("button", name="Enlarge").press("Enter")
