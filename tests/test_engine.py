@@ -13,7 +13,7 @@ from vdsrlib.files import InputError
 from vdsrlib.images import list_images
 from vdsrlib.protocol import PAPER, get_protocol
 
-RUNTIMES = [name for name in engine.ENGINES if name != "torch"]
+RUNTIMES = [*engine.EXTRAS]
 EVERY_RUNTIME = pytest.mark.parametrize("name", RUNTIMES)
 
 
@@ -77,7 +77,7 @@ def test_a_runtime_that_computes_something_else_is_not_used(make_model, monkeypa
     pytest.importorskip("ncnn")
     wrong = lambda model: lambda ilr: engine._torch(model)(ilr) + 2e-4  # noqa: E731
     monkeypatch.setitem(engine.ENGINES, "ncnn", wrong)
-    monkeypatch.setattr(engine, "installed", lambda: ("ncnn", "torch"))
+    monkeypatch.setattr(engine, "installed", lambda device: ("ncnn", "torch"))
     model = make_model()
     with pytest.warns(UserWarning, match=r"ncnn differs from PyTorch by 0\.0002.*next engine is torch"):
         network = engine.prepare(model)
@@ -94,7 +94,7 @@ def test_a_runtime_that_breaks_is_not_used(make_model, monkeypatch):
         raise RuntimeError("illegal instruction set")
 
     monkeypatch.setitem(engine.ENGINES, "ncnn", broken)
-    monkeypatch.setattr(engine, "installed", lambda: ("ncnn", "torch"))
+    monkeypatch.setattr(engine, "installed", lambda device: ("ncnn", "torch"))
     with pytest.warns(UserWarning, match="illegal instruction set"):
         engine.prepare(make_model())
     with pytest.raises(InputError, match=r"ncnn fails \(illegal instruction set\); write torch"):
@@ -150,17 +150,59 @@ def test_torch_computes_with_channels_last(make_model):
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_the_set5_table_is_the_same(data, scale, monkeypatch):
     """Mean PSNR to 0.001 dB, of every engine; on one image."""
-    for name in engine.ENGINES:
+    for name in RUNTIMES:
         pytest.importorskip(name)
     model = checkpoint.load().model
     paths = list_images(data / "Set5")[1:2]  # the smallest; the whole table is in tests/benchmarks
     scores = {}
-    for name in engine.ENGINES:
+    for name in (*RUNTIMES, "torch"):
         monkeypatch.setenv("VDSR_ENGINE", name)
         scores[name] = evaluate(model, PAPER, paths, scale)["mean"]["model"]
     for score in scores.values():
         assert score["psnr"] == pytest.approx(scores["torch"]["psnr"], abs=0.001)
         assert score["ssim"] == pytest.approx(scores["torch"]["ssim"], abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["vdsr", "vdsr-rgb"])
+def test_half_precision_costs_no_decibels(photo, name):
+    """Less than 0.002 dB of the shipped networks, where it is most: at x2."""
+    trained = checkpoint.load(checkpoint.WEIGHTS / f"{name}.safetensors")
+    rules = get_protocol(trained.protocol)
+    hr = rules.ground_truth(photo[:96, :96], 2)
+    ilr = rules.degrade(hr, 2)[1]
+    half, whole = (
+        rules.score(predict(trained.model, ilr, rules, name), hr, 2).psnr for name in ("half", "torch")
+    )
+    assert half != whole
+    assert half > whole - 0.002
+
+
+@pytest.mark.parametrize("bias", [100.0, 1e5])
+def test_half_precision_is_refused_where_it_loses_too_much(make_model, bias):
+    """Values so large that little of what is added to them stays, or that float16 has none for."""
+    model = make_model()
+    with torch.no_grad():
+        model.conv["2"].bias.fill_(bias)
+        model.conv["3"].weight[:, ::2] = 1.0
+        model.conv["3"].weight[:, 1::2] = -1.0
+    with pytest.raises(InputError, match=r"half differs from PyTorch by (0\.\d+|nan); write torch"):
+        engine.prepare(model, "half")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_engines_of_a_gpu():
+    model = checkpoint.load().model
+    ilr = torch.rand(1, 1, 100, 70, generator=torch.Generator().manual_seed(1))
+    wanted = engine.prepare(model, "torch")(ilr)
+    model.cuda()
+    difference = {
+        name: (engine.prepare(model, name)(ilr.cuda()).cpu() - wanted).abs() for name in ("auto", "half")
+    }
+    assert difference["auto"].max() < 1e-4
+    assert difference["half"].square().mean().sqrt() < 1e-3
+    with pytest.raises(InputError, match="onnxruntime computes on the CPU"):
+        engine.prepare(model, "onnxruntime")
 
 
 def test_predict_uses_the_engine(make_model, monkeypatch, photo):

@@ -21,7 +21,7 @@ from conftest import wait_until
 from filelock import FileLock
 
 from vdsrlib import checkpoint, findings, studies
-from vdsrlib.engine import ENGINES, prepare
+from vdsrlib.engine import ENGINES, EXTRAS, prepare
 from vdsrlib.evaluation import predict
 from vdsrlib.files import InputError
 from vdsrlib.model import VDSR
@@ -178,9 +178,10 @@ class TestWithoutResidual:
 
     @pytest.mark.parametrize("engine", ENGINES)
     def test_every_engine(self, model, engine):
-        pytest.importorskip(engine)
-        ilr = torch.rand(1, 1, 40, 51)
-        torch.testing.assert_close(prepare(model, engine)(ilr), model(ilr), atol=1e-4, rtol=0)
+        if engine in EXTRAS:
+            pytest.importorskip(engine)
+        ilr, atol = torch.rand(1, 1, 40, 51), 2e-3 if engine == "half" else 1e-4
+        torch.testing.assert_close(prepare(model, engine)(ilr), model(ilr), atol=atol, rtol=0)
 
     def test_trained_and_exported_by_the_command_line(self, call_cli, tmp_path, photo_file, monkeypatch):
         """The file that other programs get computes what the weights do: nothing is added there either."""

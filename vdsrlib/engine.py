@@ -1,9 +1,10 @@
 """What computes the network: PyTorch always; on a CPU a faster runtime, where one is installed.
 
-All of them compute in float32: with layers rounded to bfloat16, weights trained in float32 lose 0.03, 0.18
-and 0.7 dB at x2, x3 and x4 (notebooks/results/speed_inference_cpu.json). A runtime is used only if it gives
-what PyTorch gives, which is checked whenever it gets new weights. ``pip install vdsrlib[fast]`` installs
-ONNX Runtime; which one is fastest on a machine, tests/benchmarks/inference.py measures.
+These compute in float32. "half", by name only, is PyTorch in float16, for the matrix units of a GPU. Nothing
+computes in bfloat16: with layers rounded to it, weights trained in float32 lose 0.03, 0.18 and 0.7 dB at x2,
+x3 and x4, where float16 loses nothing (notebooks/results/speed_inference_cpu.json). An engine is used only if
+it gives what PyTorch gives, which is checked whenever it gets new weights. ``pip install vdsrlib[fast]``
+installs ONNX Runtime; which one is fastest on a machine, tests/benchmarks/inference.py measures.
 """
 
 import copy
@@ -29,6 +30,7 @@ Network = Callable[[Tensor], Tensor]
 """From ILR to SR, 1 x C x H x W, float32, in the network's range and on its device."""
 
 TOLERANCE = 1e-4  # of the range of an image: at 37 dB, noise of this size changes PSNR by 0.0003 dB
+HALF_TOLERANCE = 3e-4  # the same for float16, root mean square: at 37 dB, such noise costs 0.002 dB
 
 
 def prepare(model: VDSR, engine: str | Network = "auto") -> Network:
@@ -38,7 +40,7 @@ def prepare(model: VDSR, engine: str | Network = "auto") -> Network:
 
     Args:
         model: on any device; anything but the CPU is PyTorch's.
-        engine: a name of ``ENGINES``, or "auto": the first of them that is installed and right. "auto" can be
+        engine: a name of ``ENGINES``, or "auto": the first of ``installed`` that is right. "auto" can be
             forced from outside with the variable VDSR_ENGINE. What is prepared already is given back.
 
     Raises:
@@ -54,7 +56,7 @@ def prepare(model: VDSR, engine: str | Network = "auto") -> Network:
     key = engine, device, torch.get_num_threads(), _digest(model)
     kept = _prepared.get(model)
     if kept is None or kept[0] != key:
-        names = (engine,) if engine != "auto" else installed() if device.type == "cpu" else ("torch",)
+        names = (engine,) if engine != "auto" else installed(device.type)
         kept = _prepared[model] = key, _first_right(model, names)
     return kept[1]
 
@@ -62,9 +64,10 @@ def prepare(model: VDSR, engine: str | Network = "auto") -> Network:
 _prepared: WeakKeyDictionary[VDSR, tuple[tuple, Network]] = WeakKeyDictionary()
 
 
-def installed() -> tuple[str, ...]:
-    """The engines of this machine, in the order of ``ENGINES``; "torch" is the last."""
-    return tuple(name for name in ENGINES if importlib.util.find_spec(name))
+def installed(device: str = "cpu") -> tuple[str, ...]:
+    """The float32 engines that are there for a kind of device, in the order of choice; "torch" comes last."""
+    runtimes = EXTRAS if device == "cpu" else ()
+    return (*(name for name in runtimes if importlib.util.find_spec(name)), "torch")
 
 
 def _first_right(model: VDSR, names: tuple[str, ...]) -> Network:
@@ -72,10 +75,11 @@ def _first_right(model: VDSR, names: tuple[str, ...]) -> Network:
     if names[0] == "torch":
         return _torch(model)
     try:
-        if next(model.parameters()).device.type != "cpu":
-            raise InputError(f"The engine {names[0]} computes on the CPU; add device cpu, or write auto.")
-        if not importlib.util.find_spec(names[0]):
-            raise InputError(f"There is no {names[0]} here: pip install 'vdsrlib[{EXTRAS[names[0]]}]'.")
+        if names[0] in EXTRAS:
+            if next(model.parameters()).device.type != "cpu":
+                raise InputError(f"The engine {names[0]} computes on the CPU; add device cpu, or write auto.")
+            if not importlib.util.find_spec(names[0]):
+                raise InputError(f"There is no {names[0]} here: pip install 'vdsrlib[{EXTRAS[names[0]]}]'.")
         network = ENGINES[names[0]](model)
         _verify(names[0], network, model)
     except Exception as error:  # a runtime may fail in any way; PyTorch is there
@@ -91,11 +95,14 @@ def _first_right(model: VDSR, names: tuple[str, ...]) -> Network:
 
 
 def _verify(name: str, network: Network, model: VDSR) -> None:
-    """Compare with PyTorch on noise, a size that no vector register divides."""
+    """Compare with PyTorch in float32 on noise, a size that no vector register divides."""
     ilr = torch.rand(1, model.channels, 61, 83, generator=torch.Generator().manual_seed(0))
+    ilr = ilr.to(next(model.parameters()).device)
     wanted = _torch(model)(ilr)
-    difference = float((network(ilr) - wanted).abs().max() / max(1.0, float(wanted.abs().max())))
-    if not difference < TOLERANCE:  # which NaN is not either
+    errors = (network(ilr) - wanted).abs() / max(1.0, float(wanted.abs().max()))
+    half = name == "half"
+    difference = float(errors.square().mean().sqrt() if half else errors.max())
+    if not difference < (HALF_TOLERANCE if half else TOLERANCE):  # which NaN is not either
         raise InputError(f"The engine {name} differs from PyTorch by {difference:.2g}; write torch.")
 
 
@@ -114,6 +121,18 @@ def _torch(model: VDSR) -> Network:
     def network(ilr: Tensor) -> Tensor:
         with without_tf32():
             return frozen(ilr)
+
+    return network
+
+
+def _half(model: VDSR) -> Network:
+    """PyTorch in float16; ILR is added in float32. Much slower on a CPU, which has no units for it."""
+    frozen = copy.deepcopy(model).eval().half().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @torch.inference_mode()
+    def network(ilr: Tensor) -> Tensor:
+        residual = frozen.residual(ilr.half()).float()
+        return ilr + residual if frozen.adds_ilr else residual
 
     return network
 
@@ -193,9 +212,10 @@ ENGINES: dict[str, Callable[[VDSR], Network]] = {
     "onnxruntime": _onnxruntime,
     "openvino": _openvino,
     "ncnn": _ncnn,
+    "half": _half,
     "torch": _torch,
 }
-"""By the name of the package that each is, in the order of choice."""
+"""By name."""
 
 EXTRAS = {"onnxruntime": "fast", "openvino": "openvino", "ncnn": "ncnn"}
-"""What installs them: pip install 'vdsrlib[fast]'."""
+"""The packages among them, in the order of choice, and what installs each: pip install 'vdsrlib[fast]'."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from vdsrlib.degradation import DEGRADATIONS
-from vdsrlib.engine import prepare
+from vdsrlib.engine import Network, prepare
 from vdsrlib.evaluation import check_fit, predict
 from vdsrlib.files import InputError, atomic
 from vdsrlib.images import as_rgb, list_images, merge_luma, quantise, split_luma, to_float
@@ -70,7 +70,7 @@ class Work:
         progress: is given the tiles done and their number, after each.
     """
 
-    engine: str = "auto"
+    engine: str | Network = "auto"
     memory: int = MEMORY
     max_pixels: int = MAX_PIXELS
     progress: Progress | None = None

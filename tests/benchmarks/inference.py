@@ -2,8 +2,10 @@
 
 The measure is eager PyTorch in its default layout (NCHW, float32), which is what most re-implementations do.
 Run:  python tests/benchmarks/inference.py --out result.json
-With --images FOLDER it also scores every engine there (paper protocol): PSNR must not move by 0.001 dB. It
-also scores half precision, which no engine uses.
+With --images FOLDER it also scores every engine there (paper protocol): PSNR must not move by 0.001 dB; and
+layers rounded to 16 bits, as a GPU's matrix units do. With --frame 1920x1080 it counts frames of that size a
+second, made twice as large: by the network alone, and whole, from uint8 RGB to uint8 RGB.
+On a GPU "half" is among the engines, and compiled, too.
 """
 
 import argparse
@@ -13,8 +15,11 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from tabulate import tabulate
 from torch import Tensor
@@ -22,38 +27,48 @@ from tqdm import tqdm
 
 from vdsrlib import checkpoint, figures
 from vdsrlib.engine import Network, installed, prepare
-from vdsrlib.environment import device_name, versions
+from vdsrlib.environment import choose_device, device_name, versions
 from vdsrlib.evaluation import predict
 from vdsrlib.files import atomic, write_json
 from vdsrlib.images import list_images, read_image
 from vdsrlib.model import VDSR
+from vdsrlib.picture import Picture
 from vdsrlib.protocol import PAPER
+from vdsrlib.resolve import Work, enlarge, parse_size
 from vdsrlib.tiling import MEMORY, tile_pixels, tiled
 
 PLAIN = "eager NCHW"
+PEAK = "VmHWM"  # the most that was resident
 
 
-def networks() -> dict[str, Network]:
-    plain = checkpoint.load().model.to(memory_format=torch.contiguous_format)
-    return {PLAIN: torch.inference_mode()(plain), **{name: prepare(plain, name) for name in installed()}}
+def engines(device: torch.device) -> tuple[str, ...]:
+    return (*installed(device.type), "half") if device.type == "cuda" else installed(device.type)
 
 
-def seconds(network: Network, side: int) -> float:
-    ilr = torch.rand(1, 1, side, side)
+def networks(device: torch.device) -> dict[str, Network]:
+    plain = checkpoint.load().model.to(device).to(memory_format=torch.contiguous_format)
+    found = {PLAIN: torch.inference_mode()(plain), **{name: prepare(plain, name) for name in engines(device)}}
+    return found | ({"half, compiled": torch.compile(found["half"])} if "half" in found else {})
+
+
+def seconds(work: Callable[[], object], device: torch.device) -> float:
     start = time.perf_counter()
-    network(ilr)
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
     return time.perf_counter() - start
 
 
-def side_by_side(side: int, rounds: int) -> list[dict]:
+def side_by_side(side: int, rounds: int, device: torch.device) -> list[dict]:
     """Rates of all engines on one square; a ratio is taken within its round, since machines vary."""
-    runs = networks()
+    ilr = torch.rand(1, 1, side, side, device=device)
+    runs = {name: partial(network, ilr) for name, network in networks(device).items()}
     times: dict[str, list[float]] = {name: [] for name in runs}
-    for network in runs.values():
-        seconds(network, side)  # warm up
+    for run in runs.values():
+        seconds(run, device)  # warm up
     for _ in tqdm(range(rounds), "Rounds"):
-        for name, network in runs.items():
-            times[name].append(seconds(network, side))
+        for name, run in runs.items():
+            times[name].append(seconds(run, device))
     work = 2.0 * sum(p.numel() for p in VDSR().parameters() if p.ndim == 4) * side**2
     return [
         {
@@ -68,9 +83,24 @@ def side_by_side(side: int, rounds: int) -> list[dict]:
     ]
 
 
-def growth(megapixels: float, name: str) -> dict:
+def frames(size: str, device: torch.device) -> list[dict]:
+    """Frames a second at twice their size: the best of three."""
+    height, width = parse_size(size)
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    ilr = torch.rand(1, 1, 2 * height, 2 * width, device=device)
+    model = checkpoint.load().model.to(device)
+    rows = []
+    for name, network in networks(device).items():
+        alone = partial(tiled, network, ilr, model.depth, tile_pixels(model, MEMORY))
+        whole = partial(enlarge, model, Picture(pixels), (2 * height, 2 * width), PAPER, Work(network))
+        best = [min(seconds(work, device) for _ in range(3)) for work in (alone, whole)]
+        rows.append({"engine": name, "network, frames/s": 1 / best[0], "whole, frames/s": 1 / best[1]})
+    return rows
+
+
+def growth(megapixels: float, name: str, device: torch.device) -> dict:
     """Time and peak memory above the image's own, in a process of its own: peaks do not fall again."""
-    command = [sys.executable, __file__, "--one", str(megapixels), name]
+    command = [sys.executable, __file__, "--device", str(device), "--one", str(megapixels), name]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     seconds, peak = map(float, done.stdout.split())
     return {
@@ -82,18 +112,20 @@ def growth(megapixels: float, name: str) -> dict:
     }
 
 
-def one(megapixels: float, name: str) -> None:
-    def status(entry: str) -> int:
+def one(megapixels: float, name: str, device: torch.device) -> None:
+    def used(entry: str) -> int:
+        if device.type == "cuda":
+            return torch.cuda.max_memory_allocated() if entry == PEAK else torch.cuda.memory_allocated()
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) << 10 for line in lines if line.startswith(entry))
 
-    model = checkpoint.load().model
+    model = checkpoint.load().model.to(device)
     network = prepare(model, name)
-    network(torch.rand(1, 1, 64, 64))
-    batch = torch.rand(1, 1, *[math.isqrt(int(megapixels * 1e6))] * 2)
-    before, start = status("VmRSS"), time.perf_counter()
-    result = tiled(network, batch, model.depth, tile_pixels(model, MEMORY))
-    print(time.perf_counter() - start, status("VmHWM") - before - result.nbytes)
+    network(torch.rand(1, 1, 64, 64, device=device))
+    batch = torch.rand(1, 1, *[math.isqrt(int(megapixels * 1e6))] * 2, device=device)
+    before = used("VmRSS")
+    took = seconds(lambda: tiled(network, batch, model.depth, tile_pixels(model, MEMORY)), device)
+    print(took, used(PEAK) - before - batch.nbytes)
 
 
 def halved(model: VDSR, dtype: torch.dtype) -> Network:
@@ -109,9 +141,9 @@ def halved(model: VDSR, dtype: torch.dtype) -> Network:
     return network
 
 
-def table(folder: str) -> list[dict]:
-    model = checkpoint.load().model
-    runs: dict[str, str | Network] = {name: name for name in installed()}
+def table(folder: str, device: torch.device) -> list[dict]:
+    model = checkpoint.load().model.to(device)
+    runs: dict[str, str | Network] = {name: name for name in engines(device)}
     runs |= {
         f"{str(dtype)[6:]} between layers": halved(model, dtype) for dtype in (torch.float16, torch.bfloat16)
     }
@@ -129,32 +161,38 @@ def table(folder: str) -> list[dict]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="auto")
     parser.add_argument("--side", type=int, default=512, help="of the square for the ratios")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--sizes", type=float, nargs="*", default=[0.1, 0.5, 2, 10, 50], help="megapixels")
+    parser.add_argument("--frame", help="size of a frame to enlarge, such as 1920x1080")
     parser.add_argument("--images", help="folder of HR images to score")
     parser.add_argument("--out", help="write the table as JSON, and a chart beside it")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    device = choose_device(options.device)
     if options.one:
-        one(float(options.one[0]), options.one[1])
+        one(float(options.one[0]), options.one[1], device)
         return
     record = {
         "command": "python tests/benchmarks/inference.py",
-        "options": {k: v for k, v in vars(options).items() if k in ("side", "rounds", "sizes")},
-        "device": device_name(torch.device("cpu")),
+        "options": {k: v for k, v in vars(options).items() if k in ("side", "rounds", "sizes", "frame")},
+        "device": device_name(device),
         "weights": checkpoint.load().hash,
         "versions": versions(),
-        "engines": side_by_side(options.side, options.rounds),
-        "growth": [growth(size, name) for name in installed() for size in tqdm(options.sizes, name)],
-        "psnr": table(options.images) if options.images else None,
+        "engines": side_by_side(options.side, options.rounds, device),
+        "growth": [
+            growth(size, name, device) for name in engines(device) for size in tqdm(options.sizes, name)
+        ],
+        "frames": frames(options.frame, device) if options.frame else None,
+        "psnr": table(options.images, device) if options.images else None,
     }
-    for part in ("engines", "growth", "psnr"):
-        print(tabulate(record[part] or [], headers="keys"), end="\n\n")
+    for part in ("engines", "growth", "frames", "psnr"):
+        print(tabulate(record[part] or [], headers="keys", floatfmt=".5g"), end="\n\n")
     if options.out:
         write_json(options.out, record)
         curves = {}
-        for name in installed():
+        for name in engines(device):
             rows = [row for row in record["growth"] if row["engine"] == name]
             curves[name] = [row["megapixels"] for row in rows], [row["seconds"] for row in rows]
         if options.sizes:
