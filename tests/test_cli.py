@@ -69,8 +69,23 @@ class TestEvaluate:
         arguments = ["evaluate", "--images", folder, "--scale", 2, "--weights", tiny_rgb, "--json"]
         assert strict_json(call_cli(*arguments)[1])["protocol"] == "seed"
 
-    def test_published_number(self, call_cli, data, tiny):
-        arguments = ["--images", data / "Set5", "--scale", 3, "--weights", tiny, "--json"]
+    def test_set_by_name(self, call_cli, folder, tiny, monkeypatch):
+        """As the README has it; a folder of that name, here, goes first."""
+        folder.rename(folder.with_name("Set5"))
+        arguments = ["evaluate", "--images", "Set5", "--scale", 2, "--weights", tiny]
+        monkeypatch.delenv("VDSR_DATA", raising=False)
+        status, _, error = call_cli(*arguments)
+        assert status == 2
+        assert "no folder Set5, nor a set of that name" in error
+        monkeypatch.setenv("VDSR_DATA", str(folder.parent))
+        assert call_cli(*arguments)[0] == 0
+        monkeypatch.chdir(folder.parent)
+        monkeypatch.setenv("VDSR_DATA", str(folder.parent / "Set5"))
+        assert call_cli(*arguments)[0] == 0
+
+    def test_published_number(self, call_cli, data, tiny, monkeypatch):
+        monkeypatch.setenv("VDSR_DATA", str((data / "Set5").parent))
+        arguments = ["--images", "Set5", "--scale", 3, "--weights", tiny, "--json"]
         mean = strict_json(call_cli("evaluate", *arguments)[1])["mean"]["interpolation"]
         assert round(mean["psnr"], 2) == 30.39
         assert round(mean["ssim"], 4) == 0.8682

@@ -230,7 +230,8 @@ class TestCache:
 def test_every_process_says_what_stopped_it(call_cli, monkeypatch):
     monkeypatch.setenv("RANK", "1")
     status, _, error = call_cli("evaluate", "--images", "none", "--scale", 2)
-    assert (status, error) == (2, "vdsrlib: rank 1: There is no folder none.\n")
+    assert status == 2
+    assert error.startswith("vdsrlib: rank 1: There is no folder none, ")
 
 
 def test_processes_share_the_images(call_cli, cli_environment, tmp_path, tiny, paths):

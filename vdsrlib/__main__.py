@@ -20,7 +20,7 @@ from vdsrlib.evaluation import METHODS, ScoreCache, evaluate, predict, self_ense
 from vdsrlib.export import export
 from vdsrlib.features import activations, mosaic, survey
 from vdsrlib.files import InputError, check_writable, to_json
-from vdsrlib.images import list_images, read_image, save_image
+from vdsrlib.images import image_set, read_image, save_image
 from vdsrlib.parameters import parse_scale, parse_scales
 from vdsrlib.picture import MAX_PIXELS, TooLarge, check_target
 from vdsrlib.protocol import PROTOCOLS, get_protocol
@@ -109,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     study.set_defaults(run=_study, knobs=[action.dest for action in knobs._group_actions])
 
     new = command("evaluate", "PSNR and SSIM on a folder of HR images.")
-    new.add_argument("--images", required=True, metavar="DIR")
+    new.add_argument("--images", required=True, metavar="DIR", help="folder, or a set's name in VDSR_DATA")
     new.add_argument("--scale", required=True, type=parse_scale)
     new.add_argument("--protocol", choices=PROTOCOLS, help="default: the weights' own")
     new.add_argument("--ensemble", action="store_true", help="mean over eight orientations, 8 times the work")
@@ -228,7 +228,7 @@ def _study(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    paths = list_images(arguments.images)
+    paths = image_set(arguments.images)
     with join(choose_device(arguments.device)) as world:
         loaded = checkpoint.load(arguments.weights, world.device)
         protocol = get_protocol(arguments.protocol or loaded.protocol)

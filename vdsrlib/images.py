@@ -123,6 +123,20 @@ def list_images(folder: str | Path, suffixes: Collection[str] = FORMATS) -> list
     return paths
 
 
+def image_set(name: str | Path) -> list[Path]:
+    """The images of a folder, or of the set of that name in the folder that the variable VDSR_DATA names.
+
+    Raises:
+        InputError: there is neither, or no image in it.
+    """
+    root, folder = data_root(), Path(name)
+    if root and not folder.is_dir():
+        folder = root / name
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {name}, nor a set of that name in a folder named by VDSR_DATA.")
+    return list_images(folder)
+
+
 def embedded(names: Sequence[str]) -> list[Path]:
     """Paths of the bundled photographs of those names."""
     return [Path(skimage.__file__).parent / "data" / name for name in names]
