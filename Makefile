@@ -3,8 +3,9 @@
 # make lab        open the chapters in JupyterLab
 # make check      lint, format and types
 # make notebooks  run the chapters in place, to refresh the committed outputs
-# make weights    train the two main networks and the fourteen of both Tables 2 into runs/weights/; wants a GPU
-#                 and VDSR_DATA; goes on where it was. OPTIONS="--steps 2 --batch-size 2 …" rehearses it
+# make weights    train the two main networks and the fourteen of both Tables 2, anew, into RUNS (runs/weights/);
+#                 wants a GPU and VDSR_DATA; goes on where it was; -j4 trains four side by side. A rehearsal:
+#                 make weights RUNS=/tmp/rehearsal OPTIONS="--steps 2 --batch-size 2"
 # make ship       put what was trained there into the package, and its records into notebooks/results/
 # All of them install what they need into .venv on first use. CHAPTERS="01_... 05_..." picks chapters.
 
@@ -43,20 +44,21 @@ test: .venv/installed
 lab: .venv/installed
 	$(BIN)/jupyter lab notebooks
 
-TRAIN = $(BIN)/python -m vdsrlib train --recipe best --validate-every 0
-weights: .venv/installed
-	$(TRAIN) --ckpt-path runs/weights/vdsr --logs-path runs/weights/logs/vdsr $(OPTIONS)
-	$(TRAIN) --protocol seed \
-	    --ckpt-path runs/weights/vdsr-rgb --logs-path runs/weights/logs/vdsr-rgb $(OPTIONS)
-	set -e; for protocol in paper seed; do for scales in 2 3 4 2_3 2_4 3_4 2_3_4; do \
-	    name=$$protocol-$$scales; \
-	    $(TRAIN) --protocol $$protocol --scales $$scales --steps 20000 \
-	        --ckpt-path runs/weights/$$name --logs-path runs/weights/logs/$$name $(OPTIONS); \
-	done; done
+RUNS ?= runs/weights
+TABLES_2 := $(foreach rules,paper seed,$(addprefix $(rules)-,2 3 4 2_3 2_4 3_4 2_3_4))
+NETWORKS := $(patsubst %,$(RUNS)/%/run.json,vdsr vdsr-rgb $(TABLES_2))
+$(RUNS)/vdsr-rgb/run.json: KIND = --protocol seed
+$(TABLES_2:%=$(RUNS)/%/run.json): KIND = --steps 6000 \
+    --protocol $(firstword $(subst -, ,$*)) --scales $(lastword $(subst -, ,$*))
+weights: $(NETWORKS)
+$(NETWORKS): $(RUNS)/%/run.json: | .venv/installed
+	$(if $(VDSR_DATA),,$(error Set VDSR_DATA to the folder of T91, BSD200 and Set5))
+	$(BIN)/python -m vdsrlib train --recipe best $(KIND) --validate-every 0 --save-every 1000 \
+	    --ckpt-path $(@D) --logs-path $(RUNS)/logs/$* $(OPTIONS)
 
 # What is trained so far goes into the package, as float16, and its records into notebooks/results/.
 ship: .venv/installed
-	$(BIN)/python notebooks/ship.py runs/weights
+	$(BIN)/python notebooks/ship.py $(RUNS)
 
 check: .venv/installed
 	$(BIN)/ruff check .

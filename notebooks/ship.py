@@ -16,7 +16,7 @@ from tqdm import tqdm
 from vdsrlib import checkpoint
 from vdsrlib.evaluation import evaluate
 from vdsrlib.files import InputError, sha256, write_json
-from vdsrlib.images import benchmark_images
+from vdsrlib.images import EMBEDDED_NAME, benchmark_images
 from vdsrlib.protocol import get_protocol
 from vdsrlib.records import COMMITTED
 
@@ -28,14 +28,18 @@ def ship(folder: Path, weights: Path, records: Path) -> None:
     """Put one network, stored as float16, its record and its samples in place, if they are not there yet.
 
     Raises:
-        InputError: float16 moves its scores by more than ``MOVED``.
+        InputError: float16 moves its scores by more than ``MOVED``, or it was made without the image sets.
     """
     target, record = weights / f"{folder.name}.safetensors", records / f"{folder.name}.json"
     trained = checkpoint.load(folder / "weights.safetensors")
     halved = deepcopy(trained.model).half()
-    if record.exists() and _shipped(target, halved, trained.info):
+    if _shipped(target, record, halved, trained.info):
         return
     ((name, last),) = trained.info["validation"].items()
+    if name == EMBEDDED_NAME:
+        raise InputError(
+            f"{folder.name} was trained without the image sets; set VDSR_DATA, and train it anew."
+        )
     absent = InputError(f"{folder.name} was validated on {name}, which is not there; set VDSR_DATA.")
     try:
         found, paths = benchmark_images(name)
@@ -57,20 +61,30 @@ def ship(folder: Path, weights: Path, records: Path) -> None:
     write_json(record, run)
 
 
-def _shipped(target: Path, halved: torch.nn.Module, info: dict) -> bool:
-    """Whether the network in the package is this one."""
-    if not target.exists():
+def _shipped(target: Path, record: Path, halved: torch.nn.Module, info: dict) -> bool:
+    """Whether the network in the package is this one, and its record is of it."""
+    if not (target.exists() and record.exists()):
         return False
+    if json.loads(record.read_text(encoding="utf-8"))["weights"]["sha256"] != sha256(target):
+        return False  # the last time was cut off between the two
     there = checkpoint.load(target)
     pairs = zip(there.model.state_dict().values(), halved.state_dict().values(), strict=True)
     return there.info == info and all(torch.equal(one, other.float()) for one, other in pairs)
 
 
-def main(root: Path) -> None:
-    """Ship every finished network of a folder."""
-    for run in tqdm(sorted(root.glob("*/run.json"))):
-        ship(run.parent, checkpoint.WEIGHTS, COMMITTED / "training")
+def main(root: Path) -> int:
+    """Ship every finished network of a folder; one that cannot be shipped does not keep the others back."""
+    runs, refused = sorted(root.glob("*/run.json")), []
+    for run in tqdm(runs):
+        try:
+            ship(run.parent, checkpoint.WEIGHTS, COMMITTED / "training")
+        except InputError as error:
+            refused.append(str(error))
+    if not runs:
+        refused.append(f"There is no finished network in {root}; make weights trains them.")
+    print(*refused, sep="\n", file=sys.stderr, end="\n" if refused else "")
+    return 1 if refused else 0
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    sys.exit(main(Path(sys.argv[1])))

@@ -119,9 +119,9 @@ def full_disk():
     resource = pytest.importorskip("resource")
 
     @contextmanager
-    def limit():
+    def limit(size=4096):
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
         try:
             yield
         finally:

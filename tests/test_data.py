@@ -134,6 +134,9 @@ def test_batch_is_a_function_of_seed_and_step(make, degrade_patch):
     assert torch.equal(batch(two, 7), later)
     assert not torch.equal(batch(one, 8), later)
     assert not torch.equal(batch(make(PAPER, SCALES, degrade_patch=degrade_patch, seed=4), 7), later)
+    # of seed * 1,000,003 + step, PyTorch would keep the same 32 bits here
+    far = make(PAPER, SCALES, degrade_patch=degrade_patch, seed=3 + 4295)
+    assert not torch.equal(batch(far, 0), batch(one, 45_589))
 
 
 @PROTOCOLS

@@ -79,7 +79,13 @@ def test_sha256(tmp_path):
         sha256(tmp_path / "none")
 
 
-def test_contents_of_a_link_that_leads_nowhere(tmp_path):
-    (tmp_path / "a").write_bytes(b"abc")
-    (tmp_path / "b").symlink_to(tmp_path / "nowhere")
-    assert contents([tmp_path / "a", tmp_path / "b"]) == [["a", sha256(tmp_path / "a")], ["b", None]]
+def test_contents(tmp_path):
+    """Another name, other bytes, another order: another hash. A link that leads nowhere has one, too."""
+    a, b, c, link = (tmp_path / name for name in ("a", "b", "c", "link"))
+    a.write_bytes(b"abc")
+    b.write_bytes(b"abc")
+    c.write_bytes(b"abd")
+    link.symlink_to(tmp_path / "nowhere")
+    found = [contents(paths) for paths in ([a, b], [b, a], [a, c], [a], [a, link], [])]
+    assert len(set(found)) == len(found)
+    assert contents([a, link]) == found[4]

@@ -1,6 +1,7 @@
 """Shipping trained networks: what goes into the package is what was trained, and says so."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from safetensors import safe_open
 
 from vdsrlib import checkpoint
-from vdsrlib.files import InputError, sha256
+from vdsrlib.files import sha256
 from vdsrlib.images import embedded
 from vdsrlib.recipe import get_recipe
 from vdsrlib.training import train
@@ -66,18 +67,37 @@ def test_shipped_networks_are_the_trained_ones_in_half_the_room(package, runs):
             torch.testing.assert_close(after, before, atol=1e-7, rtol=2**-11)
 
 
-def test_weights_that_float16_would_change_are_not_shipped(package, runs, monkeypatch):
+def test_weights_that_float16_would_change_are_not_shipped(package, runs, monkeypatch, capsys):
     (package / "vdsr.safetensors").write_bytes(b"what was shipped before")
     monkeypatch.setattr(ship, "MOVED", 0.0)
-    with pytest.raises(InputError, match=r"float16 moves its PSNR by [+-]0\.0"):
-        ship.main(runs / "weights")
+    assert ship.main(runs / "weights") == 1
+    assert len(re.findall(r"float16 moves its PSNR by [+-]0\.0", capsys.readouterr().err)) == 2
     assert (package / "vdsr.safetensors").read_bytes() == b"what was shipped before"
 
 
-def test_a_missing_validation_set_is_named(package, runs, monkeypatch):
+def test_a_missing_validation_set_is_named(package, runs, monkeypatch, capsys):
     monkeypatch.delenv("VDSR_DATA")
-    with pytest.raises(InputError, match=r"was validated on tiny, which is not there; set VDSR_DATA"):
-        ship.main(runs / "weights")
+    assert ship.main(runs / "weights") == 1
+    assert "vdsr was validated on tiny, which is not there; set VDSR_DATA" in capsys.readouterr().err
+
+
+def test_what_was_trained_without_the_image_sets_is_not_shipped(package, runs, monkeypatch, capsys, tmp_path):
+    """And the networks beside it are."""
+    monkeypatch.setattr(ship, "EMBEDDED_NAME", "tiny")
+    root = shutil.copytree(runs / "weights", tmp_path / "weights")
+    trained = checkpoint.load(root / "vdsr" / "weights.safetensors")
+    other = {**trained.info, "validation": {"Set5": trained.info["validation"]["tiny"]}}
+    checkpoint.save(root / "seed-2" / "weights.safetensors", trained.model, other)
+    shutil.copytree(runs / "images" / "tiny", tmp_path / "images" / "Set5")
+    monkeypatch.setenv("VDSR_DATA", str(tmp_path / "images"))
+    assert ship.main(root) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("vdsr was trained without the image sets")
+    assert {path.name for path in package.glob("*.safetensors")} == {"seed-2.safetensors"}
+
+
+def test_nothing_to_ship(package, tmp_path, capsys):
+    assert ship.main(tmp_path) == 1
+    assert "There is no finished network in" in capsys.readouterr().err
 
 
 def test_what_is_shipped_already_is_left_alone_and_so_is_what_others_shipped(package, runs, monkeypatch):
@@ -87,6 +107,15 @@ def test_what_is_shipped_already_is_left_alone_and_so_is_what_others_shipped(pac
     monkeypatch.setattr(ship, "evaluate", None)  # nothing is scored again
     ship.main(runs / "weights")
     assert {path: path.stat().st_mtime_ns for path in package.rglob("*.*")} == before
+
+
+def test_cut_off_between_weights_and_record(package, runs, monkeypatch):
+    """The next time writes the record of the weights that are there."""
+    ship.main(runs / "weights")
+    file, record = package / "vdsr.safetensors", package / "training" / "vdsr.json"
+    record.write_text(record.read_text().replace(sha256(file), 64 * "0"))
+    ship.main(runs / "weights")
+    assert json.loads(record.read_text())["weights"]["sha256"] == sha256(file)
 
 
 def test_a_network_trained_anew_takes_the_place_of_the_former(package, runs):

@@ -7,6 +7,7 @@ images, at any position, scale and orientation is a single gather, on a CPU and 
 import hashlib
 import io
 import json
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -138,7 +139,9 @@ class TrainingSet:
             size: patches of the whole batch.
             share: (i, n) for the i-th of n equal parts of it, when n processes train together.
         """
-        random = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        # PyTorch keeps 32 bits of a seed: a sum of seed and step would give two seeds the same batches.
+        mixed = int(np.random.SeedSequence((self.seed, step)).generate_state(1)[0])
+        random = torch.Generator().manual_seed(mixed)
 
         def draw(below: Tensor | int, *shape: int) -> Tensor:
             return (torch.rand(shape, generator=random, dtype=torch.float64) * below).long()
@@ -188,6 +191,7 @@ class TrainingSet:
             batch_size=None,  # an item is a batch already
             sampler=steps,
             num_workers=workers,
+            worker_init_fn=_until_told,
             pin_memory=self.device.type == "cuda",
         )
         for ilr, hr in loader:
@@ -230,7 +234,7 @@ class TrainingSet:
     def _stored(self, paths: Sequence[Path], root: Path, skip_broken: bool) -> Path:
         """The folder in ``root`` with the pixels of these images; made when it is not there."""
         content = [self.protocol.name, self.scales, self.copies, self.patch, self.degrade_patch, skip_broken]
-        content += files.contents(paths)
+        content.append(files.contents(paths))
         folder = root / hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
         if not (folder / "index.json").exists():
             with alone(root / "lock"):  # of several processes one prepares, and the others wait
@@ -273,6 +277,11 @@ class _Batches(Dataset[Batch]):
 
     def __getitem__(self, step: int) -> Batch:
         return self.data.batch(step, self.size, self.share)
+
+
+def _until_told(_: int) -> None:
+    """A scheduler's SIGTERM goes to workers, too; they go on until the process that they serve is done."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _planes(image: np.ndarray) -> bytes:

@@ -50,7 +50,8 @@ def device_name(device: torch.device) -> str:
     """The device in words, for tables and records."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
+    threads = torch.get_num_threads()
+    return f"{device.type} ({platform.machine()}, {threads} thread{'s' * (threads > 1)})"
 
 
 def fast_in_bfloat16(device: torch.device) -> bool:
@@ -66,7 +67,9 @@ def fast_in_bfloat16(device: torch.device) -> bool:
 
 def without_tf32() -> AbstractContextManager[None]:
     """Convolutions in float32 as it is, where CUDA would take TF32, with 10 bits of mantissa, for it."""
-    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+    cudnn = torch.backends.cudnn
+    kept = {name: getattr(cudnn, name) for name in ("enabled", "benchmark", "deterministic")}
+    return cudnn.flags(**kept, allow_tf32=False)
 
 
 def versions() -> dict[str, str]:

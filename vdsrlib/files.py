@@ -116,6 +116,7 @@ def sha256(path: str | Path) -> str:
         raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
 
 
-def contents(paths: Iterable[Path]) -> list[list[str | None]]:
-    """Name and SHA-256 of each file; None where there is no file, as behind a link that leads nowhere."""
-    return [[path.name, sha256(path) if path.is_file() else None] for path in paths]
+def contents(paths: Iterable[Path]) -> str:
+    """One hash of the names and bytes of files, in their order; of a link that leads nowhere, of its name."""
+    found = [[path.name, sha256(path) if path.is_file() else None] for path in paths]
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()

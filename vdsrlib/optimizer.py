@@ -30,8 +30,9 @@ class Muon(torch.optim.Optimizer):
     """Momentum whose every step is made orthogonal (Jordan et al. 2024), for the weights of convolutions.
 
     The steps are those of ``torch.optim.Muon`` with ``adjust_lr_fn="match_rms_adamw"`` on matrices
-    out x (3 * 3 * in), but for rounding. That one goes through the matrices one by one; here the eighteen
-    middle layers are one batch: half the time on two cores, and a sixth of the calls, which GPUs wait for.
+    out x (3 * 3 * in), but for rounding: that one iterates in bfloat16, with which the curves of one process
+    and of two part after some forty steps. It also goes through the matrices one by one; here the eighteen
+    middle layers are one batch: a sixth of the calls, which GPUs wait for.
     """
 
     def __init__(self, weights: Iterable[nn.Parameter], weight_decay: float, momentum: float = 0.95) -> None:
@@ -53,20 +54,19 @@ class Muon(torch.optim.Optimizer):
                 state["average"] = torch.zeros_like(gradient)
             average = state["average"].lerp_(gradient, 1 - momentum)
             matrices = gradient.lerp(average, momentum).flatten(2)
-            update = orthogonal(matrices).float().view_as(gradient).permute(0, 1, 4, 2, 3)
+            update = orthogonal(matrices).view_as(gradient).permute(0, 1, 4, 2, 3)
             torch._foreach_mul_(weights, 1 - rate * group["weight_decay"])
             like_adam = 0.2 * math.sqrt(max(matrices.shape[1:]))  # root mean square of Adam's steps
             torch._foreach_add_(weights, update.unbind(), alpha=-rate * like_adam)
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """Layers x rows x columns -> the same in bfloat16, every singular value made nearly 1.
+    """Layers x rows x columns -> the same shape, every singular value made nearly 1.
 
     Newton and Schulz's iteration, with the five steps and the coefficients of Jordan et al.
     """
-    x = matrices.bfloat16()
-    if tall := x.shape[1] > x.shape[2]:
-        x = x.mT
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     for _ in range(5):
         gram = x @ x.mT
@@ -107,3 +107,9 @@ class Optimizer:
         """Go on with what ``state_dict`` gave."""
         for (part, _), kept in zip(self.parts, state, strict=True):
             part.load_state_dict(kept)
+
+
+def average(averages: nn.Module, model: nn.Module, share: float) -> None:
+    """Move a running average of a network's weights by a share of the way towards them; 1: all of it."""
+    old, new = ([p.data for p in network.parameters()] for network in (averages, model))
+    torch._foreach_lerp_(old, new, share)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,6 @@ import torch
 from filelock import Timeout
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 
 from vdsrlib import checkpoint, files
@@ -30,7 +30,7 @@ from vdsrlib.features import silent_maps
 from vdsrlib.files import InputError
 from vdsrlib.images import as_rgb, benchmark_images, read_image, save_image, to_uint8, training_images
 from vdsrlib.model import VDSR
-from vdsrlib.optimizer import Optimizer
+from vdsrlib.optimizer import Optimizer, average
 from vdsrlib.protocol import get_protocol
 from vdsrlib.recipe import Recipe
 
@@ -202,24 +202,23 @@ class _Training:
         if init:
             _begin_with(self.model, recipe, init)
         self.model.to(world.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
-        self.scored = cast(VDSR, self.average.module) if recipe.ema else self.model
+        self.scored = deepcopy(self.model) if recipe.ema else self.model  # the average of the weights
         self.optimizer = Optimizer(recipe, self.model)
         self.run = Run(folder / "weights.safetensors")
         self.step, self.seconds = 0, 0.0
         self.state_file = folder / "state.pt"
         state = world.from_leader(lambda: _load_state(self.state_file, self.identity))
         if state is not None:
-            self.model.load_state_dict(state["model"])
-            self.average.load_state_dict(state["average"])
             self.run.history, self.run.validation = state["history"], state["validation"]
             self.step, self.seconds = state["step"], state["seconds"]
         complete = world.from_leader(lambda: self.run.weights.exists() and (folder / "run.json").exists())
         self.finished = complete and self.step == recipe.steps
         if state is not None and not self.finished:
             try:
+                self.model.load_state_dict(state["model"])
+                self.scored.load_state_dict(state["scored"])
                 self.optimizer.load_state_dict(state["optimizer"])
-            except (KeyError, ValueError) as error:
+            except (KeyError, ValueError, RuntimeError) as error:
                 raise InputError(
                     f"{self.state_file} is of another version of this program; remove it to start again."
                 ) from error
@@ -273,50 +272,55 @@ class _Training:
         eager: nn.Module = DistributedDataParallel(self.model) if world.size > 1 else self.model
         network = cast(nn.Module, torch.compile(eager)) if compiled else eager
         first, before, started = self.step, self.seconds, time.perf_counter()
+        reported = first, started
         batches = self.data.batches(range(first, recipe.steps), recipe.batch_size, (world.rank, world.size))
         losses: list[Tensor] = []
 
         def due() -> bool:  # a validation, after this step
             return self.step == recipe.steps or bool(validate_every and self.step % validate_every == 0)
 
-        with _writer(logs, first + 1, world) as log, _stop_signals() as signals:
+        with (
+            files.writing(f"logs to {logs}"),
+            _writer(logs, first + 1, world) as log,
+            _stop_signals() as signals,
+        ):
             if world.leads and first and due() and first not in [row["step"] for row in self.run.validation]:
                 self.validate(log)  # in which the run was ended, or failed
                 self.save()
             for ilr, hr in batches:
                 rate = recipe.rate(self.step)
+                loss = None
                 try:
-                    losses.append(backward(recipe, network, ilr, hr))
+                    loss = backward(recipe, network, ilr, hr)
                 except Exception as error:  # compiling fails in many ways, always in the first step
-                    if network is eager or self.step > first:
+                    if network is eager or self.step > first or isinstance(error, torch.OutOfMemoryError):
                         raise
                     reason = (str(error) or repr(error)).splitlines()[0]
                     self.report(f"torch.compile does not work here ({reason}); training goes on without it.")
                     network = eager
-                    losses.append(backward(recipe, network, ilr, hr))
+                losses.append(backward(recipe, network, ilr, hr) if loss is None else loss)
                 self.optimizer.step(rate)
-                if recipe.ema:
-                    self.average.update_parameters(self.model)
+                if recipe.ema:  # the average begins with the weights of the first step
+                    average(self.scored, self.model, 1 - recipe.ema if self.step else 1.0)
                 self.step += 1
-                last = self.step == recipe.steps
                 # Several processes must agree where to stop; to ask at every step would cost them time.
                 asking = world.size == 1 or self.step % LOG_EVERY == 0
                 stopping = asking and world.any(bool(signals))
-                saving = stopping or last or self.step % save_every == 0
                 validating = due()
-                if saving or validating or self.step % LOG_EVERY == 0:
-                    loss = world.mean(torch.stack(losses).mean()).item()
+                saving = stopping or validating or self.step % save_every == 0
+                if saving or self.step % LOG_EVERY == 0:
+                    mean = world.mean(torch.stack(losses).mean()).item()
                     losses.clear()
-                    self.stop_unless_finite(loss, rate)
-                    self.run.history.append({"step": self.step, "loss": loss, "learning_rate": rate})
+                    self.stop_unless_finite(mean, rate)
+                    self.run.history.append({"step": self.step, "loss": mean, "learning_rate": rate})
                     if world.leads:
-                        log.add_scalar("loss", loss, self.step)
+                        log.add_scalar("loss", mean, self.step)
                         log.add_scalar("learning_rate", rate, self.step)
                 if saving:
                     self.seconds = before + time.perf_counter() - started
-                    pace = (time.perf_counter() - started) / (self.step - first)
+                    pace = (time.perf_counter() - reported[1]) / (self.step - reported[0])
                     self.report(
-                        f"step {self.step}/{recipe.steps}  loss {loss:.3g}  rate {rate:.3g}  "
+                        f"step {self.step}/{recipe.steps}  loss {mean:.3g}  rate {rate:.3g}  "
                         f"{recipe.batch_size / pace:.0f} patches/s  "
                         f"{pace * (recipe.steps - self.step) / 60:.0f} min left"
                     )
@@ -324,9 +328,10 @@ class _Training:
                     self.save()
                 if world.leads and validating:  # once the steps are safe, whatever it meets
                     self.validate(log)
-                    if saving:
-                        self.save()
-                if stopping and not last:
+                    self.save()
+                if saving:
+                    reported = self.step, time.perf_counter()  # neither compiling nor validation is pace
+                if stopping and self.step < recipe.steps:
                     self.report(f"Stopped after step {self.step}; the same command goes on from there.")
                     # as the signal would have ended the program, had it not been kept until now
                     raise KeyboardInterrupt if signal.SIGINT in signals else SystemExit(128 + signal.SIGTERM)
@@ -336,9 +341,11 @@ class _Training:
         if math.isfinite(loss) and weights.all():
             return
         kept = f"; {self.state_file}, saved before, is kept" if self.state_file.exists() else ""
+        clip, theta = self.recipe.clip, self.recipe.theta
+        clipping = "clip the gradients" if clip == "none" else f"a theta below {theta:g}"
         raise Diverged(
             f"The loss or a weight is no longer finite by step {self.step}, at a learning rate of {rate:g}. "
-            f"Write a lower learning_rate, or clip the gradients{kept}.",
+            f"Write a lower learning_rate, or {clipping}{kept}.",
             self.step,
             self.run,
         )
@@ -351,7 +358,8 @@ class _Training:
             mean = evaluate(self.scored, self.protocol, self.validation_paths, scale, predict=how)["mean"]
             psnr[f"{scale:g}"] = {name: mean[name]["psnr"] for name in ("interpolation", "model")}
             log.add_scalar(f"psnr/x{scale:g}", psnr[f"{scale:g}"]["model"], self.step)
-        silent = silent_maps(self.scored, self.data.batch(0, self.recipe.batch_size)[0])
+        batch = self.data.batch(0, self.recipe.batch_size)[0].to(self.world.device)
+        silent = silent_maps(self.scored, batch)
         share = sum(silent.values()) / (self.recipe.width * (self.recipe.depth - 1))
         log.add_scalar("silent maps", share, self.step)
         picture = as_rgb(samples(self.scored, self.data))
@@ -372,7 +380,7 @@ class _Training:
                 "step": self.step,
                 "seconds": self.seconds,
                 "model": self.model.state_dict(),
-                "average": self.average.state_dict(),
+                "scored": self.scored.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "history": self.run.history,
                 "validation": self.run.validation,
@@ -482,7 +490,8 @@ def trial(recipe: Recipe, paths: Sequence[Path]) -> list[float]:
 @torch.inference_mode()
 def samples(model: VDSR, data: TrainingSet, count: int = 8) -> np.ndarray:
     """Rows of ILR, SR and HR of the same training patches, as one uint8 image."""
-    ilr, hr = data.batch(0, count)
+    device = next(model.parameters()).device
+    ilr, hr = (patches.to(device) for patches in data.batch(0, count))
     with without_tf32():
         sr = model(ilr)
     rows = [data.protocol.from_network(batch).clamp(0, 1) for batch in (ilr, sr, hr)]
@@ -511,10 +520,7 @@ def _stop_signals() -> Iterator[list[int]]:
 
 def _writer(folder: Path, purge_step: int, world: World) -> AbstractContextManager[Any]:
     """TensorBoard's writer, in the leading process alone."""
-    if not world.leads:
-        return nullcontext()
-    with files.writing(f"logs to {folder}"):
-        return SummaryWriter(str(folder), purge_step=purge_step)
+    return SummaryWriter(str(folder), purge_step=purge_step) if world.leads else nullcontext()
 
 
 def _load_state(path: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 
 import torch
 from tabulate import tabulate
@@ -23,7 +24,7 @@ from vdsrlib.environment import choose_device, device_name, fast_in_bfloat16, ve
 from vdsrlib.files import write_json
 from vdsrlib.images import EMBEDDED_TRAIN, embedded
 from vdsrlib.model import VDSR
-from vdsrlib.optimizer import Muon, Optimizer
+from vdsrlib.optimizer import Muon, Optimizer, average
 from vdsrlib.recipe import get_recipe
 from vdsrlib.training import backward, training_set
 
@@ -54,11 +55,12 @@ def ours(batch: int, device: torch.device, precision: str) -> Step:
     model = VDSR(last_gain=recipe.last_gain).to(device).to(memory_format=torch.channels_last)
     optimizer = Optimizer(recipe, model)
     network = torch.compile(model) if device.type == "cuda" else model
-    counter = itertools.count()
+    counter, averages = itertools.count(), deepcopy(model)
 
     def step() -> None:
         backward(recipe, network, *data.batch(next(counter), batch))
         optimizer.step(1e-4)
+        average(averages, model, 1 - recipe.ema)
 
     return step
 
