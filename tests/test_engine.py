@@ -168,7 +168,7 @@ def test_half_precision_costs_no_decibels(photo, name):
     """Less than 0.002 dB of the shipped networks, where it is most: at x2."""
     trained = checkpoint.load(checkpoint.WEIGHTS / f"{name}.safetensors")
     rules = get_protocol(trained.protocol)
-    hr = rules.ground_truth(photo[:96, :96], 2)
+    hr = rules.ground_truth(photo[:64, :64], 2)
     ilr = rules.degrade(hr, 2)[1]
     half, whole = (
         rules.score(predict(trained.model, ilr, rules, name), hr, 2).psnr for name in ("half", "torch")

@@ -18,6 +18,7 @@ from vdsrlib import figures
 from vdsrlib.features import grey, mosaic, receptive_field_map, survey
 from vdsrlib.files import InputError
 from vdsrlib.images import to_uint8
+from vdsrlib.model import VDSR
 from vdsrlib.protocol import PAPER
 from vdsrlib.resize import bicubic_matrix, imresize
 from vdsrlib.resolve import degrade_and_resolve, super_resolve
@@ -68,7 +69,13 @@ DRAWINGS = {
             "dB",
         )
     ],
-    "scatter": [lambda x: figures.scatter({"a": ([30, 31], [32, 33]), "b": ([30], [29])}, "x", "y")],
+    "network_diagram": [
+        lambda x: figures.network_diagram(VDSR()),
+        lambda x: figures.network_diagram(VDSR(2, 3, 3, residual=False)),
+    ],
+    "differences": [
+        lambda x: figures.differences({"a": ([30, 31], [32, 33]), "b": ([30], [29])}, "x", "y - x")
+    ],
     "gallery": [
         lambda x: figures.gallery({"colour": x.photo, "grey": x.grey}),
         lambda x: figures.gallery({str(i): x.grey for i in range(9)}, columns=4),
@@ -103,6 +110,16 @@ DRAWINGS = {
             "PSNR (dB)",
             level=("interpolation", 33.5),
             zoom=(32, 35),
+        ),
+        lambda x: figures.line_plot(
+            {
+                f"{of}, {who}": ([2, 3], [33 + i, 30])
+                for i, of in enumerate("ab")
+                for who in ("ours", "theirs")
+            },
+            "scale",
+            "PSNR (dB)",
+            group=2,
         ),
     ],
     "training_curves": [lambda x: figures.training_curves(x.history, x.validation)],

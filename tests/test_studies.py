@@ -441,6 +441,7 @@ class TestPowerLaw:
         assert "gain = 2.00 - 5.00 n^-0.70 dB" in str(findings.fit_power_law(x, 2 - 5 * x**-0.7))
         assert "no limit in sight" in str(findings.fit_power_law(x, np.log2(x)))
         assert "has reached its limit, 1.00 dB" in str(findings.fit_power_law(x, [0.2, 1, 1, 1]))
+        assert str(findings.fit_power_law(x, [1, 0.9, 1.1, 1])) == "no growth beyond the scatter of 0.07 dB"
 
     def test_diverged_runs_are_left_out(self):
         x = np.array([10, 20, 40, 80])
@@ -513,7 +514,7 @@ class TestVerdicts:
         other = [{**run, "label": "non-residual, rate 0.1"} for run in made_up("residual", {0.1: (27, 28)})]
         verdict = studies.STUDIES["residual"].judge([*residual, *other])
         assert verdict.status == "supported"
-        words = "rate 0.1, epoch 80: residual less"
+        words = "rate 0.1, epoch 80: residual minus"
         assert f"{words} non-residual: +1.75 dB (+1.50 to +2.00 over 2 seeds): supported" in str(verdict)
         assert f"{words} interpolation: -0.75 dB (-1.00 to -0.50 over 2 seeds)" in str(verdict)
 
@@ -541,7 +542,7 @@ class TestVerdicts:
         combinations = {"2": (32,), "2.25": (29,), "2_3": (32,)}
         verdict = studies.STUDIES["scales"].judge(made_up("scales", combinations))
         assert verdict.lines == (
-            "tested at ×2: ×2, 3 less ×2 alone: +0.00 dB (+0.00 to +0.00 over 1 seed): supported",
+            "tested at ×2: ×2, 3 minus ×2 alone: +0.00 dB (+0.00 to +0.00 over 1 seed): supported",
         )
 
     @pytest.mark.parametrize(

@@ -21,10 +21,12 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
+from torch import nn
 
 from vdsrlib.features import Layer, Statistics, central_shares, grey, grid, mosaic
 from vdsrlib.files import InputError
 from vdsrlib.images import as_rgb, read_image, to_uint8
+from vdsrlib.model import VDSR
 from vdsrlib.records import COMMITTED
 from vdsrlib.resize import cubic
 from vdsrlib.resolve import Resolved
@@ -137,6 +139,36 @@ def crop(image: np.ndarray, box: Box) -> np.ndarray:
     return image[top : top + height, left : left + width]
 
 
+def network_diagram(model: VDSR) -> Figure:
+    """The paper's Figure 2: the layers in a row, and the way of ILR around them."""
+    depth = model.depth
+    names = ["ILR"]
+    for i, conv in enumerate(model.conv.values(), start=1):
+        assert isinstance(conv, nn.Conv2d)
+        relu = f"relu.{i}\n" if i < depth else ""
+        names.append(f"conv.{i}\n{relu}3 × 3, {conv.in_channels} → {conv.out_channels}")
+    if depth > 6:
+        names[3:-2] = ["…"]
+    names += ["+", "SR"] if model.adds_ilr else ["SR"]
+    figure, axes = _figure(1, 1, WIDTH, 2.2)
+    axis, arrow = axes[0, 0], {"arrowstyle": "->", "color": "0.3"}
+    for at, name in enumerate(names):
+        shape, colour = ("circle", "0.3") if name == "+" else ("round,pad=0.4", COLOURS["conv" not in name])
+        box = {"boxstyle": shape, "facecolor": "white", "edgecolor": colour}
+        axis.text(at, 0, name, ha="center", va="center", fontsize=9, bbox=None if name == "…" else box)
+        if at:
+            axis.annotate("", (at - 0.38, 0), (at - 0.62, 0), arrowprops=arrow)
+    if model.adds_ilr:
+        plus = len(names) - 2
+        axis.plot([0, 0, plus], [0.35, 0.9, 0.9], color="0.3", linewidth=1)
+        axis.annotate("", (plus, 0.3), (plus, 0.9), arrowprops=arrow)
+        axis.text(plus - 0.5, -0.25, "residual", ha="center", va="top", fontsize=9)
+    axis.set(xlim=(-0.4, len(names) - 0.6), ylim=(-0.7, 1.1))
+    axis.set_title(f"VDSR: {'ILR + ' * model.adds_ilr}the result of {depth} convolutions", fontsize=10)
+    axis.axis("off")
+    return figure
+
+
 def kernel_plot(scale: float) -> Figure:
     """The cubic kernel as used to enlarge, and widened as used to shrink by ``scale``."""
     figure, axes = _figure(1, 1, 7, 2.8)
@@ -185,7 +217,7 @@ def size_histogram(shorter: Sequence[int], scales: Sequence[float]) -> Figure:
     """How many images have which shorter side, in HR and as LR at each scale, one above the other."""
     sides = {
         "HR": np.asarray(shorter),
-        **{f"LR x{scale:g}": np.asarray(shorter) // scale for scale in scales},
+        **{f"LR ×{scale:g}": np.asarray(shorter) // scale for scale in scales},
     }
     low, high = min(side.min() for side in sides.values()), max(side.max() for side in sides.values())
     edges = np.geomspace(max(1, low) * 0.95, high * 1.05, 25)
@@ -248,18 +280,19 @@ def line_plot(
     beside: bool = False,
     level: tuple[str, float] | None = None,
     zoom: tuple[float, float] | None = None,
+    group: int = 1,
 ) -> Figure:
     """Curves by name, told apart by colour and dash; what lies beyond ``ylim`` is cut off.
 
     A curve is x and y, or x, y, and the least and greatest y, between which a band is drawn. With ``beside``
     the names stand beside the axes, rather than where there is room within them. ``level`` is a name and a
     height, drawn across in dashed black. With ``zoom``, a second panel below, never logarithmic in y, shows
-    the part between those two heights.
+    the part between those two heights. With ``group``, so many curves in turn share a colour.
     """
     figure, axes = _figure(2 if zoom else 1, 1, WIDTH if beside else 7.5, 5.2 if zoom else 3.4)
     for axis in axes[:, 0]:
         for i, (name, (x, y, *band)) in enumerate(curves.items()):
-            style, colour = STYLES[i % 4], COLOURS[i % len(COLOURS)]
+            style, colour = STYLES[i % (4 if group == 1 else group)], COLOURS[i // group % len(COLOURS)]
             axis.plot(x, y, style, marker=marker, markersize=3.5, color=colour, label=name)
             if band:
                 axis.fill_between(x, *band, color=colour, alpha=0.18, linewidth=0)
@@ -290,8 +323,8 @@ def _ticks(axis: Axes, x: Sequence[float], logx: bool) -> None:
     if logx:
         axis.set_xscale("log")
         axis.minorticks_off()
-    if len(x) <= 10:
-        axis.set_xticks(x, [f"{tick:g}" for tick in x])
+    if len(x) <= 14:
+        axis.set_xticks(x, [f"{tick:g}" for tick in x], fontsize=10 if len(x) <= 10 else 8)
     else:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
 
@@ -321,17 +354,18 @@ def dumbbells(
     return figure
 
 
-def scatter(
+def differences(
     points: Mapping[str, tuple[Sequence[float], Sequence[float]]], xlabel: str, ylabel: str
 ) -> Figure:
-    """Points by name, with the diagonal where y = x."""
-    figure, axes = _figure(1, 1, 5.5, 5)
+    """Pairs x, y by name, drawn as y - x over x: above the line, y is the greater."""
+    figure, axes = _figure(1, 1, 7.5, 3.8)
     axis = axes[0, 0]
     for i, (name, (x, y)) in enumerate(points.items()):
-        axis.scatter(x, y, s=18, alpha=0.7, marker="os^D"[i % 4], color=COLOURS[i % len(COLOURS)], label=name)
-    axis.axline((30, 30), slope=1, color="0.6", linewidth=1)
+        marker, colour = "os^D"[i % 4], COLOURS[i % len(COLOURS)]
+        axis.scatter(x, np.subtract(y, x), s=18, alpha=0.7, marker=marker, color=colour, label=name)
+    axis.axhline(0, color="0.4", linewidth=1)
     axis.set(xlabel=xlabel, ylabel=ylabel)
-    axis.legend(frameon=False, fontsize=9)
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=9)
     axis.grid(alpha=0.3)
     return figure
 
@@ -345,6 +379,8 @@ def training_curves(
     loss, rate = axes[0, 0], axes[0, 0].twinx()
     loss.plot(steps, [row["loss"] for row in history], color=COLOURS[0], linewidth=1)
     loss.set(xlabel="step", ylabel="loss (log scale)", yscale="log")
+    for formatter in (loss.yaxis.set_major_formatter, loss.yaxis.set_minor_formatter):
+        formatter("{x:.3g}")
     rate.plot(steps, [row["learning_rate"] for row in history], ":", color=COLOURS[1])
     rate.set_ylabel("learning rate (dotted)", color=COLOURS[1])
     scores = axes[0, 1]
@@ -352,7 +388,7 @@ def training_curves(
         x = [row["step"] for row in validation]
         y = [row["psnr"][scale] for row in validation]
         colour = COLOURS[i % len(COLOURS)]
-        scores.plot(x, [v["model"] for v in y], "o-", color=colour, label=f"x{scale}", markersize=4)
+        scores.plot(x, [v["model"] for v in y], "o-", color=colour, label=f"×{scale}", markersize=4)
         scores.axhline(y[-1]["interpolation"], color=colour, linestyle="--", linewidth=1)
     scores.set(xlabel="step", ylabel="PSNR (dB); dashed: interpolation")
     scores.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
@@ -408,8 +444,8 @@ def histograms(values: Mapping[str, np.ndarray], xlabel: str) -> Figure:
 class Picture:
     """Pixels, uint8 H x W (grey) or H x W x 3, and a sentence that says what they show.
 
-    A notebook shows it with the caption above, which is the alternative text as well, in 24 greys or 256
-    colours: noise-like maps are large as PNG.
+    A notebook shows it with the caption above, which is the alternative text as well; grey ones in 24 greys,
+    since noise-like maps are large as PNG, and photographs as they are.
     """
 
     pixels: np.ndarray
@@ -429,7 +465,7 @@ class Picture:
         page.paste(picture, (0, band))
         if page.mode == "L":
             page = page.point(lambda value: round(value / 255 * 23) * 255 // 23)
-        else:
+        elif page.getcolors(512):  # greys and a coloured frame: 256 of them are enough
             page = page.quantize(256, Image.Quantize.MAXCOVERAGE)
         data = {"image/png": base64.b64encode(_png(page, optimize=True)).decode(), "text/plain": self.caption}
         return data, {"image/png": {"alt": self.caption}}

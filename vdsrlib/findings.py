@@ -22,7 +22,7 @@ AS_IT_IS = "as it is"
 
 
 class Comparison(NamedTuple):
-    """PSNR of one network less that of another, in dB, a number a seed.
+    """PSNR of one network minus that of another, in dB, a number a seed.
 
     Infinite where one of the two has diverged, and not a number where both have.
     """
@@ -66,7 +66,15 @@ class Verdict(NamedTuple):
 
 
 class PowerLaw(NamedTuple):
-    """limit - factor * x ** -exponent, and the root of the mean squared distance of the points from it.
+    """limit - factor * x ** -exponent, and how it was found.
+
+    Attributes:
+        limit: what it tends to.
+        factor: positive.
+        exponent: positive.
+        error: root of the mean squared distance of the points from it.
+        least: of the points' x.
+        most: of the points' x.
 
     With a tiny exponent it cannot be told from a logarithm, with a large one it is at its limit; as text it
     then says so.
@@ -76,18 +84,28 @@ class PowerLaw(NamedTuple):
     factor: float
     exponent: float
     error: float
+    least: float
+    most: float
 
     def __call__(self, x: Any) -> Any:
         """The law's value at x."""
         return self.limit - self.factor * np.asarray(x, dtype=float) ** -self.exponent
 
+    @property
+    def grows(self) -> bool:
+        """Whether it grows between the points by more than they scatter about it."""
+        return bool(self(self.most) - self(self.least) > self.error)
+
     def __str__(self) -> str:
+        if not self.grows:
+            return f"no growth beyond the scatter of {self.error:.2f} dB"
         words = f"gain = {self.limit:.2f} - {self.factor:.2f} n^-{self.exponent:.2f} dB"
         if self.exponent < 0.05:
             words = "the gain grows as the logarithm of n, no limit in sight"
         if self.exponent > 3:
             words = f"the gain has reached its limit, {self.limit:.2f} dB"
-        return f"{words}, to within {self.error:.2f} dB"
+        twice = self(2 * self.most) - self(self.most)
+        return f"{words}, to within {self.error:.2f} dB; twice {self.most:g} would add {twice:+.2f} dB"
 
 
 def psnr(result: Result, scale: float, epoch: float = EPOCHS) -> float:
@@ -100,7 +118,7 @@ def psnr(result: Result, scale: float, epoch: float = EPOCHS) -> float:
 
 
 def gain(result: Result, scale: float) -> float:
-    """The last PSNR less that of interpolation, in dB; minus infinity where the run has diverged."""
+    """The last PSNR minus that of interpolation, in dB; minus infinity where the run has diverged."""
     last = psnr(result, scale)
     return (
         last - result["validation"][-1]["psnr"][f"{scale:g}"]["interpolation"] if last > -math.inf else last
@@ -125,7 +143,7 @@ def scales_of(results: Iterable[Result]) -> list[float]:
 def compare(
     results: Sequence[Result], one: str, other: str, scale: float, epoch: float = EPOCHS
 ) -> Comparison:
-    """PSNR of label ``one`` less that of ``other``, seed by seed."""
+    """PSNR of label ``one`` minus that of ``other``, seed by seed."""
     first, second = (
         {run["seed"]: psnr(run, scale, epoch) for run in of(results, name)} for name in (one, other)
     )
@@ -198,9 +216,8 @@ def judge_growth(results: Sequence[Result]) -> Verdict:
         best = max(ranked, key=lambda label: np.mean([psnr(run, scale) for run in of(results, label)]))
         partly = best != ranked[-1] and found.at_least(0) == "supported"
         statuses.append("partly supported" if partly else found.at_least(0))
-        lines.append(
-            f"×{scale:g}: {ranked[-1]} less {ranked[0]}: {found}; the best on average: {best}: {statuses[-1]}"
-        )
+        most = f"{ranked[-1]} minus {ranked[0]}: {found}"
+        lines.append(f"×{scale:g}: {most}; the best on average: {best}: {statuses[-1]}")
     return Verdict(_together(statuses), tuple(lines))
 
 
@@ -217,11 +234,11 @@ def judge_residual(results: Sequence[Result]) -> Verdict:
                 found = compare(results, pair[0], pair[1], scale, epoch)
                 statuses.append(found.at_least(0))
                 lines.append(
-                    f"rate {rate:g}, epoch {epoch}: residual less non-residual: {found}: {statuses[-1]}"
+                    f"rate {rate:g}, epoch {epoch}: residual minus non-residual: {found}: {statuses[-1]}"
                 )
         for scale in scales_of(results):
             ends = Comparison(tuple(gain(run, scale) for run in of(results, pair[0])))
-            lines.append(f"rate {rate:g}, epoch {EPOCHS}: residual less interpolation: {ends}")
+            lines.append(f"rate {rate:g}, epoch {EPOCHS}: residual minus interpolation: {ends}")
     return Verdict(_together(statuses), tuple(lines))
 
 
@@ -232,7 +249,7 @@ def judge_clipping(results: Sequence[Result]) -> Verdict:
         runs = of(results, label)
         lost = sum(run["diverged"] is not None for run in runs)
         ends = [gain(run, scale) for run in runs for scale in scales_of(runs) if not run["diverged"]]
-        after = f"; at the end, less interpolation: {min(ends):+.2f} to {max(ends):+.2f} dB" if ends else ""
+        after = f"; at the end, minus interpolation: {min(ends):+.2f} to {max(ends):+.2f} dB" if ends else ""
         lines.append(f"{label}: {lost} of {len(runs)} runs diverge{after}")
         if label == "none" or label.startswith("element"):
             as_claimed = lost == (len(runs) if label == "none" else 0)
@@ -252,7 +269,7 @@ def judge_scales(results: Sequence[Result]) -> Verdict:
         if single != joint and of(results, single):
             found = compare(results, joint, single, scale)
             statuses.append(found.at_least(-TOLERANCE))
-            lines.append(f"tested at {single}: {joint} less {single} alone: {found}: {statuses[-1]}")
+            lines.append(f"tested at {single}: {joint} minus {single} alone: {found}: {statuses[-1]}")
     return Verdict(_together(statuses), tuple(lines))
 
 
@@ -260,16 +277,12 @@ def judge_curve(results: Sequence[Result]) -> Verdict:
     """More is better; and how the gain grows."""
     verdict = judge_growth(results)
     lines = list(verdict.lines)
-    least, most = (end(result["value"] for result in results) for end in (min, max))
     for scale in scales_of(results):
         try:
-            law = fit_power_law(*zip(*((r["value"], gain(r, scale)) for r in results), strict=True))
+            law: object = fit_power_law(*zip(*((r["value"], gain(r, scale)) for r in results), strict=True))
         except InputError as error:
-            lines.append(f"×{scale:g}: {error}")
-        else:
-            more = f"{law}; twice {most} would add {law(2 * most) - law(most):+.2f} dB"
-            flat = f"no growth beyond the scatter of {law.error:.2f} dB"
-            lines.append(f"×{scale:g}: {more if law(most) - law(least) > law.error else flat}")
+            law = error
+        lines.append(f"×{scale:g}: {law}")
     return Verdict(verdict.status, tuple(lines))
 
 
@@ -320,4 +333,5 @@ def fit_power_law(x: Sequence[float], y: Sequence[float]) -> PowerLaw:
     except RuntimeError:
         raise InputError("No power law fits these values.") from None
     error = float(np.sqrt(np.mean((law(at / unit, limit, factor, exponent) - values) ** 2)))
-    return PowerLaw(float(limit), float(factor * unit**exponent), float(exponent), error)
+    span = float(at.min()), float(at.max())
+    return PowerLaw(float(limit), float(factor * unit**exponent), float(exponent), error, *span)

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from tabulate import tabulate
 from torch import Tensor
 from tqdm import tqdm
@@ -159,6 +160,18 @@ def table(folder: str, device: torch.device) -> list[dict]:
     return rows
 
 
+def chart(record: dict) -> Figure:
+    """How the cost of every engine grows with the image."""
+    curves: dict[str, tuple[list[float], list[float]]] = {}
+    for row in record["growth"]:
+        sizes, seconds = curves.setdefault(row["engine"], ([], []))
+        sizes.append(row["megapixels"])
+        seconds.append(row["seconds"])
+    heads = "megapixels of the result", "seconds"
+    title = f"Time to compute the network, by engine; {record['device']}"
+    return figures.line_plot(curves, *heads, logx=True, logy=True, title=title)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="auto")
@@ -191,15 +204,9 @@ def main() -> None:
         print(tabulate(record[part] or [], headers="keys", floatfmt=".5g"), end="\n\n")
     if options.out:
         write_json(options.out, record)
-        curves = {}
-        for name in engines(device):
-            rows = [row for row in record["growth"] if row["engine"] == name]
-            curves[name] = [row["megapixels"] for row in rows], [row["seconds"] for row in rows]
         if options.sizes:
-            heads = "megapixels of the result", "seconds"
-            chart = figures.line_plot(curves, *heads, logx=True, logy=True, title=record["device"])
             with atomic(Path(options.out).with_suffix(".png")) as temporary:
-                chart.savefig(temporary)
+                chart(record).savefig(temporary)
 
 
 if __name__ == "__main__":
