@@ -165,7 +165,7 @@ def test_names(resolve, tmp_path, photo_file, call_cli, tiny):
     resolve(long, "File name too long")
     resolve("photo.png", "File name too long", target=long)
     resolve("photo.png", "File name too long", target="n" * 4000 + "/a.png")
-    resolve("no\0thing.png", "no")
+    resolve("no\0thing.png", "There is no image no")
     for name in ("größer 图像.png", "-.png", "a\nb.png", "n" * 200 + ".png"):
         target = tmp_path / name
         assert call_cli("resolve", photo_file, target, "--scale", 1.5, "--weights", tiny)[0] == 0
@@ -278,10 +278,18 @@ class TestFolder:
         assert "needs a --scale" in call_cli(*command)[2]
 
     @pytest.mark.parametrize(
-        "options", [["--memory", "0"], ["--engine", "abacus"], ["--max-megapixels", "x"]]
+        ("option", "value", "part"),
+        [
+            ("--memory", "0", "argument --memory: '0' is no whole number from 1 to 1000000"),
+            ("--engine", "abacus", "Unknown engine 'abacus'; write auto, "),
+            ("--max-megapixels", "x", "argument --max-megapixels: 'x' is no whole number"),
+        ],
     )
-    def test_wrong_options(self, folder, call_cli, tiny, options):
-        assert call_cli("resolve", "in", "out", "--scale", "2", "--weights", tiny, *options)[0] == 2
+    def test_wrong_options(self, folder, call_cli, tiny, option, value, part):
+        command = ["resolve", "in", "out", "--scale", "2", "--weights", tiny, option, value]
+        status, out, error = call_cli(*command)
+        assert (status, out) == (2, "")
+        assert error.startswith(f"vdsrlib: {part}")
         assert not (folder / "out").exists()
 
 
