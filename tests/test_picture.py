@@ -30,7 +30,7 @@ def make_picture(photo, grey_photo):
     def make(dtype=np.uint8, grey=False, alpha=True) -> Picture:
         pixels = (grey_photo if grey else photo)[:40, :50].astype(dtype)
         distance = np.hypot(*np.mgrid[-20:20, -25:25])
-        opacity = np.clip(255 - 12 * distance, 0, 255).astype(dtype)
+        opacity = np.clip(255 - 12 * distance, 1, 255).astype(dtype)
         if dtype == np.uint16:
             pixels, opacity = pixels * 257 - (pixels > 9), opacity * 257
         return Picture(pixels, opacity if alpha else None, None if grey else SRGB)
@@ -187,6 +187,29 @@ class TestEnlarge:
         write_picture(tmp_path / "a.png", Picture(picture.pixels, np.full_like(picture.alpha, 255)))
         enlarge_file(make_model(), tmp_path / "a.png", tmp_path / "b.jpg", 2, PAPER)
         assert read_picture(tmp_path / "b.jpg").pixels.shape == (80, 100, 3)
+
+    @pytest.mark.parametrize("protocol", [PAPER, SEED], ids=["paper", "seed"])
+    def test_colours_that_nobody_sees_are_not_mixed_in(self, make_zero_model, protocol):
+        """A yellow disc on transparent black, laid on white, is the yellow disc on white."""
+        disc = np.clip(12.5 - np.hypot(*np.mgrid[-20:20, -25:25]), 0, 1)
+        opacity = np.rint(255 * disc).astype(np.uint8)
+        pixels = np.where(opacity[..., None] > 0, (255, 255, 0), 0).astype(np.uint8)
+
+        def on_white(colours, alpha):
+            return 255 + (colours - 255.0) * (alpha[..., None] / 255)
+
+        model = make_zero_model(protocol.channels)
+        made = enlarge(model, Picture(pixels, opacity), (120, 150), protocol)
+        flat = Picture(np.rint(on_white(pixels, opacity)).astype(np.uint8))
+        wanted = enlarge(model, flat, (120, 150), protocol)
+        assert np.abs(on_white(made.pixels, made.alpha) - wanted.pixels).max() < 2
+
+    @pytest.mark.parametrize("alpha", [0, 255])
+    def test_where_all_or_nothing_is_transparent_colours_stay(self, make_zero_model, make_picture, alpha):
+        pixels = make_picture().pixels
+        pictures = Picture(pixels, np.full(pixels.shape[:2], alpha, np.uint8)), Picture(pixels)
+        made, plain = (enlarge(make_zero_model(), each, (80, 100), PAPER) for each in pictures)
+        np.testing.assert_array_equal(made.pixels, plain.pixels)
 
     @pytest.mark.parametrize("size", [(39, 100), (40, 50), (321, 100), (100, 401)])
     def test_sizes_that_are_no_enlargement(self, tmp_path, make_model, make_picture, size):
