@@ -69,12 +69,21 @@ def test_every_format_keeps_what_it_can_hold(tmp_path, make_picture, dtype, suff
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
-def test_every_orientation(tmp_path, photo, orientation, suffix):
+@pytest.mark.parametrize(
+    ("suffix", "mode"),
+    [
+        *((suffix, "RGB") for suffix in (".png", ".jpg", ".webp", ".tif")),
+        *((".tif", mode) for mode in ("L", "LA", "I;16", "RGBA", "CMYK")),
+    ],
+)
+def test_every_orientation(tmp_path, photo, orientation, suffix, mode):
     """Pillow's own way to turn is the judge."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     image = Image.fromarray(photo[:24, :37])
+    image = image.convert("L").convert(mode) if mode == "I;16" else image.convert(mode)
+    if mode in ("LA", "RGBA"):
+        image.putalpha(Image.fromarray(photo[24:48, :37, 0]))
     image.save(tmp_path / f"a{suffix}", exif=exif)
     turn = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -85,10 +94,13 @@ def test_every_orientation(tmp_path, photo, orientation, suffix):
         7: Image.Transpose.TRANSVERSE,
         8: Image.Transpose.ROTATE_90,
     }
-    wanted = np.asarray(image.transpose(turn[orientation]) if orientation > 1 else image).astype(float)
-    found = read_picture(tmp_path / f"a{suffix}").pixels
-    assert found.shape == wanted.shape
-    assert np.abs(found - wanted).mean() < (8 if suffix in (".jpg", ".webp") else 1e-9)
+    (image.transpose(turn[orientation]) if orientation > 1 else image).save(tmp_path / f"turned{suffix}")
+    found, wanted = read_picture(tmp_path / f"a{suffix}"), read_picture(tmp_path / f"turned{suffix}")
+    assert found.pixels.shape[:2] == ((37, 24) if orientation > 4 else (24, 37))
+    assert found.pixels.shape == wanted.pixels.shape
+    error = np.abs(found.pixels.astype(float) - wanted.pixels).mean()
+    assert error < (8 if suffix in (".jpg", ".webp") else 1e-9)
+    np.testing.assert_array_equal(found.alpha, wanted.alpha)
 
 
 def test_sixteen_bits_are_turned_too(tmp_path, make_picture):

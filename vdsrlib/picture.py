@@ -114,6 +114,8 @@ def open_image(path: str | Path) -> ImageFile.ImageFile:
         try:
             file = Image.open(path, formats=[*dict.fromkeys(READABLE.values())])
             assert isinstance(file, ImageFile.ImageFile)
+            # by which Pillow would map a file into memory: a turned TIFF with its sides swapped
+            file.filename = ""
             return file
         finally:
             Image.MAX_IMAGE_PIXELS = kept
