@@ -4,8 +4,10 @@ Files come from anywhere, so nothing is believed: only the decoders of the forma
 image is decoded that has more pixels than a limit, and every failure is one InputError.
 """
 
+import logging
 import struct
 import threading
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +18,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import tifffile
-from PIL import Image, ImageCms, ImageFile
+from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from vdsrlib.files import InputError, atomic
 
@@ -49,7 +51,9 @@ _TURNED = {  # by EXIF's orientation: what to do with the array
     8: lambda x: np.rot90(x),
 }
 SRGB = ImageCms.createProfile("sRGB")
-_opening = threading.Lock()
+_DECODERS = [logging.getLogger(name) for name in ("PIL", "tifffile")]
+_NOWHERE = logging.NullHandler()
+_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -78,47 +82,70 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
         InputError: there is no such file, it cannot be decoded whole, it has 32-bit samples, or more pixels
             than ``max_pixels``.
     """
-    with _translated(path), open_image(path) as file:
+    with _decoding(path), _open(path) as file:
         check_pixels(path, *file.size[::-1], max_pixels)
         return _decode(path, file)
 
 
-@contextmanager
-def _translated(path: str | Path) -> Iterator[None]:
-    """Decoders raise SyntaxError, struct.error, EOFError, MemoryError and more: make it one sentence."""
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise InputError(f"{path} cannot be read as an image ({reason}).") from error
-
-
 def open_image(path: str | Path) -> ImageFile.ImageFile:
-    """Read the header alone. Pillow's own limit, which cannot be raised for one call, gives way to ours.
+    """Read the header alone.
 
     Raises:
         InputError: there is no such file, or it is no image.
     """
-    with _translated(path), _opening:
-        if not Path(path).is_file():
-            if Path(path).is_dir():
-                raise InputError(f"{path} is a folder; give the name of one image in it.")
-            raise InputError(
-                f"{path} is a pipe or a device; write its content to a file first."
-                if Path(path).exists()
-                else f"There is no image {path}."
-            )
+    with _decoding(path):
+        return _open(path)
+
+
+def _open(path: str | Path) -> ImageFile.ImageFile:
+    file = Image.open(path, formats=[*dict.fromkeys(READABLE.values())])
+    assert isinstance(file, ImageFile.ImageFile)
+    file.filename = ""  # by which Pillow would map a file into memory: a turned TIFF with its sides swapped
+    return file
+
+
+@contextmanager
+def _decoding(path: str | Path) -> Iterator[None]:
+    """Decoders raise SyntaxError, struct.error, EOFError, MemoryError and more: make it one sentence.
+
+    They also warn of what they repair, which is not printed, and Pillow has a limit of its own, which cannot
+    be raised for one call and gives way to ours. All this is set for the whole process, and put back: one
+    image is decoded at a time.
+    """
+    with _lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in _DECODERS:
+            logger.addHandler(_NOWHERE)  # or Python prints what has no handler
         kept, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            file = Image.open(path, formats=[*dict.fromkeys(READABLE.values())])
-            assert isinstance(file, ImageFile.ImageFile)
-            # by which Pillow would map a file into memory: a turned TIFF with its sides swapped
-            file.filename = ""
-            return file
+            _check_file(path)
+            yield
+        except InputError:
+            raise
+        except UnidentifiedImageError as error:
+            *others, last = dict.fromkeys(READABLE.values())
+            raise InputError(
+                f"{path} cannot be read as an image: it is damaged, or none of the {', '.join(others)} and "
+                f"{last} images that can be read."
+            ) from error
+        except Exception as error:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise InputError(f"{path} cannot be read as an image ({reason}).") from error
         finally:
             Image.MAX_IMAGE_PIXELS = kept
+            for logger in _DECODERS:
+                logger.removeHandler(_NOWHERE)
+
+
+def _check_file(path: str | Path) -> None:
+    if not Path(path).is_file():
+        if Path(path).is_dir():
+            raise InputError(f"{path} is a folder; give the name of one image in it.")
+        raise InputError(
+            f"{path} is a pipe or a device; write its content to a file first."
+            if Path(path).exists()
+            else f"There is no image {path}."
+        )
 
 
 class TooLarge(InputError):
@@ -129,8 +156,8 @@ def check_pixels(path: str | Path, height: int, width: int, max_pixels: int) -> 
     """Raise TooLarge where an image has, or would have, more pixels than the limit."""
     if height * width > max_pixels:
         raise TooLarge(
-            f"{path}: {width} x {height} are {height * width / 1e6:.0f} megapixels, and the limit is "
-            f"{max_pixels / 1e6:g}."
+            f"{path}: {width} x {height} are {height * width / 1e6:.15g} megapixels, and the limit is "
+            f"{max_pixels / 1e6:.15g}."
         )
 
 
