@@ -1,12 +1,15 @@
 """What image files hold comes in, and goes out enlarged."""
 
+import struct
 import zlib
+from itertools import product
 
 import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image, ImageCms
+from skimage.color import rgb2lab
 
 from vdsrlib.files import InputError
 from vdsrlib.images import luma
@@ -137,6 +140,41 @@ def test_cmyk_says_what_became_of_it(tmp_path):
     assert np.abs(found.pixels.astype(int) - (255, 0, 0)).max() < 6
     assert found.notes == ("CMYK became RGB",)
     assert found.icc is None
+
+
+def profile_of_other_inks() -> bytes:
+    """A CMYK profile whose first three inks are yellow, cyan and magenta: nobody guesses that."""
+    clear = np.array([[1, 1, 0], [0, 1, 1], [1, 0, 1], [0, 0, 0]])
+    corners = [np.prod(clear[np.array(inks, bool)], axis=0) for inks in product((0, 1), repeat=4)]
+    lab = rgb2lab(np.array(corners, float)[None], illuminant="D50")[0] * (2.55, 1, 1) + (0, 128, 128)
+    ramp = bytes(range(256))
+    table = b"mft1" + struct.pack(">4x4B9i", 4, 3, 2, 0, 65536, 0, 0, 0, 65536, 0, 0, 0, 65536)
+    table += ramp * 4 + np.rint(lab).astype(np.uint8).tobytes() + ramp * 3
+    size = 128 + 16 + len(table)
+    head = struct.pack(">I4xI12s12x4s28x", size, 0x2400000, b"prtrCMYKLab ", b"acsp")
+    head += struct.pack(">3I48x", 63190, 65536, 54061)  # D50
+    return head + struct.pack(">I4s2I", 1, b"A2B0", 144, len(table)) + table
+
+
+def test_cmyk_by_its_profile(tmp_path):
+    inks = np.array([[[0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [1, 1, 0, 0], [0, 0, 0, 1]]])
+    colours = np.array([[[1, 1, 1], [1, 1, 0], [0, 1, 1], [1, 0, 1], [0, 1, 0], [0, 0, 0]]])
+    options = {"photometric": "separated", "extratags": [(274, "H", 1, 3)]}
+    tifffile.imwrite(
+        tmp_path / "a.tif", (inks * 255).astype(np.uint8), iccprofile=profile_of_other_inks(), **options
+    )
+    found = read_picture(tmp_path / "a.tif")
+    np.testing.assert_array_equal(found.pixels > 127, colours[:, ::-1] > 0)  # Lab of 8 bits is not exact
+    assert found.notes == ("CMYK became RGB by its profile",)
+    assert found.icc is None
+
+
+@pytest.mark.parametrize("icc", [b"no profile", SRGB, b"\0" * 200], ids=["damaged", "of RGB", "zeros"])
+def test_cmyk_with_a_profile_that_is_none(tmp_path, icc):
+    Image.new("CMYK", (5, 4), (0, 255, 255, 0)).save(tmp_path / "a.tif", icc_profile=icc)
+    found = read_picture(tmp_path / "a.tif")
+    np.testing.assert_array_equal(found.pixels, np.full((4, 5, 3), (255, 0, 0)))
+    assert found.notes == ("CMYK became RGB",)
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png", ".tif"])

@@ -176,9 +176,8 @@ def _decode(path: str | Path, file: ImageFile.ImageFile) -> Picture:
     else:
         file.load()
         orientation = orientation_of(file)  # Pillow turns TIFF by itself, and then says 1
-        if file.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA") and not file.mode.startswith("I;16"):
-            notes.append(f"{file.mode} became RGB")
-        samples = _samples(file, icc)
+        samples, became = _samples(file, icc)
+        notes += became
     samples = np.atleast_3d(_TURNED.get(orientation or 1, lambda x: x)(samples))
     count = samples.shape[2]
     pixels = samples[..., : 3 if count > 2 else 1]
@@ -195,22 +194,23 @@ def orientation_of(file: Image.Image) -> int | None:
         return None
 
 
-def _samples(file: Image.Image, icc: bytes | None) -> np.ndarray:
-    """H x W, or H x W x (2: grey and alpha, 3: RGB, 4: RGB and alpha)."""
-    if file.mode.startswith("I;16"):
-        return np.asarray(file).astype(np.uint16)
-    clear = "transparency" in file.info
-    if file.mode == "CMYK" and icc:
+def _samples(image: Image.Image, icc: bytes | None) -> tuple[np.ndarray, list[str]]:
+    """H x W, or H x W x (2: grey and alpha, 3: RGB, 4: RGB and alpha); and notes."""
+    if image.mode.startswith("I;16"):
+        return np.asarray(image).astype(np.uint16), []
+    if image.mode == "CMYK" and icc:
         try:
             source = ImageCms.ImageCmsProfile(BytesIO(icc))
-            picture = ImageCms.profileToProfile(file, source, SRGB, outputMode="RGB")
-            assert picture is not None
-            return np.asarray(picture)
-        except ImageCms.PyCMSError:
+            converted = ImageCms.profileToProfile(image, source, SRGB, outputMode="RGB")
+            assert converted is not None
+            return np.asarray(converted), ["CMYK became RGB by its profile"]
+        except (OSError, ImageCms.PyCMSError):
             pass  # a damaged profile
-    grey = file.mode in ("1", "L", "LA", "La")
-    clear = clear or file.mode in ("LA", "La", "PA", "RGBA", "RGBa")
-    return np.asarray(file.convert(("LA" if clear else "L") if grey else ("RGBA" if clear else "RGB")))
+    grey = image.mode in ("1", "L", "LA", "La")
+    clear = "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBA", "RGBa")
+    mode = ("L" if grey else "RGB") + ("A" if clear else "")
+    notes = [f"{image.mode} became RGB"] if image.mode in ("CMYK", "YCbCr", "LAB") else []
+    return np.asarray(image.convert(mode)), notes
 
 
 def _decode_16_bits(path: str | Path, file: Image.Image) -> np.ndarray:
