@@ -101,6 +101,17 @@ def test_other_formats(resolve, tmp_path):
     resolve("photo.heic", "none of the PNG, JPEG, WEBP, TIFF, BMP and GIF images that can be read")
 
 
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+@pytest.mark.parametrize("name", ["TIFF jpeg", "TIFF jpeg strips", "TIFF lzw", "TIFF 16", "PNG 16"])
+def test_decoders_print_nothing(tmp_path, capfd, recwarn, name, quarters):
+    content = seeds()[name]
+    (tmp_path / "cut.tif").write_bytes(content[: len(content) * quarters // 4])
+    with pytest.raises(InputError, match="cannot be read as an image"):
+        read_picture(tmp_path / "cut.tif")
+    assert capfd.readouterr() == ("", "")
+    assert not recwarn
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (2, 3)])
 def test_smallest_images(tmp_path, call_cli, photo, tiny, shape):
     save_image(tmp_path / "a.png", photo[: shape[0], : shape[1]])
@@ -339,6 +350,11 @@ def seeds() -> dict[str, bytes]:
         samples = wide if "lzw" not in name else pixels
         samples = np.moveaxis(wide, -1, 0) if "planes" in name else samples
         tifffile.imwrite(buffer, samples, photometric="rgb", **options)
+        files[name] = buffer.getvalue()
+    smooth = np.kron(pixels, np.ones((8, 8, 1), np.uint8))
+    for name, options in {"TIFF jpeg": {}, "TIFF jpeg strips": {"rowsperstrip": 16}}.items():
+        buffer = io.BytesIO()
+        tifffile.imwrite(buffer, smooth, photometric="rgb", compression="jpeg", **options)
         files[name] = buffer.getvalue()
     files["PNG 16"] = imagecodecs.png_encode(wide)
     buffer = io.BytesIO()

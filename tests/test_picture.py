@@ -119,7 +119,109 @@ def test_sixteen_bit_tiff_of_other_programs(tmp_path, make_picture, options):
     pixels = make_picture(np.uint16).pixels
     samples = np.moveaxis(pixels, -1, 0) if "planarconfig" in options else pixels
     tifffile.imwrite(tmp_path / "a.tif", samples, photometric="rgb", **options)
-    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif").pixels, pixels)
+    found = read_picture(tmp_path / "a.tif").pixels
+    assert found.dtype == np.uint16
+    np.testing.assert_array_equal(found, pixels)
+
+
+class TestWideTiff:
+    """What samples mean, which Pillow does not ask of more than 8 bits."""
+
+    @pytest.fixture
+    def read(self, tmp_path):
+        def read(samples, photometric, **options) -> Picture:
+            tifffile.imwrite(tmp_path / "a.tif", samples, photometric=photometric, **options)
+            return read_picture(tmp_path / "a.tif")
+
+        return read
+
+    def test_white_is_zero(self, read, make_picture):
+        pixels = make_picture(np.uint16, grey=True).pixels
+        np.testing.assert_array_equal(read(65535 - pixels, "miniswhite").pixels, pixels)
+
+    @pytest.mark.parametrize("grey", [False, True])
+    def test_alpha_and_others(self, read, make_picture, grey):
+        picture, photometric = make_picture(np.uint16, grey), "minisblack" if grey else "rgb"
+        both = np.dstack([picture.pixels, picture.alpha])
+
+        straight = read(both, photometric, extrasamples=["unassalpha"])
+        np.testing.assert_array_equal(straight.pixels, picture.pixels)
+        np.testing.assert_array_equal(straight.alpha, picture.alpha)
+
+        depth = read(both, photometric, extrasamples=["unspecified"])
+        np.testing.assert_array_equal(depth.pixels, picture.pixels)
+        assert depth.alpha is None
+
+        second = read(np.dstack([both, picture.alpha // 2]), photometric, extrasamples=[0, 2])
+        np.testing.assert_array_equal(second.pixels, picture.pixels)
+        np.testing.assert_array_equal(second.alpha, picture.alpha // 2)
+
+        opacity = np.maximum(picture.alpha, 9999)
+        times = np.dstack([picture.pixels]) * (np.dstack([opacity]) / 65535)
+        premultiplied = np.rint(np.dstack([times, opacity])).astype(np.uint16)
+        found = read(premultiplied, photometric, extrasamples=["assocalpha"])
+        assert np.abs(found.pixels.astype(int) - picture.pixels).max() <= 4
+        np.testing.assert_array_equal(found.alpha, opacity)
+
+    @pytest.mark.parametrize("bits", [10, 12, 14])
+    def test_fewer_bits_fill_the_whole_range(self, tmp_path, make_picture, bits):
+        values = make_picture(np.uint16, grey=True).pixels >> (16 - bits)
+        digits = (values[..., None] >> np.arange(bits)[::-1]) & 1
+        packed = np.packbits(digits.reshape(40, -1), axis=1)
+        tifffile.imwrite(tmp_path / "a.tif", packed, photometric="minisblack")
+        with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as file:
+            file.pages.first.tags["ImageWidth"].overwrite(50)
+            file.pages.first.tags["BitsPerSample"].overwrite(bits)
+        found = read_picture(tmp_path / "a.tif").pixels
+        np.testing.assert_array_equal(found, np.rint(values * (65535 / (2**bits - 1))))
+
+    @pytest.mark.parametrize(
+        ("samples", "photometric", "part"),
+        [
+            (np.zeros((9, 9), np.int16), "minisblack", "1 x int16, MINISBLACK"),
+            (np.zeros((9, 9), np.int8), "minisblack", "1 x int8, MINISBLACK"),
+            (np.zeros((9, 9), np.float16), "minisblack", "1 x float16, MINISBLACK"),
+            (np.zeros((9, 9, 3), np.uint32), "rgb", "3 x uint32, RGB"),
+            (np.zeros((9, 9, 3), np.uint16), "cielab", "3 x uint16, CIELAB"),
+            (np.zeros((9, 9, 9), np.uint16), "rgb", "9 x uint16, RGB"),
+            (np.zeros((4, 16, 16, 3), np.uint16), "rgb", "3 x uint16, RGB"),
+        ],
+    )
+    def test_what_is_not_understood_is_refused(self, read, samples, photometric, part):
+        options = {"volumetric": True, "tile": (4, 16, 16)} if samples.ndim == 4 else {}
+        sentence = rf"cannot be read \(.*{part}.*\); save it as 8- or 16-bit grey or RGB\."
+        with pytest.raises(InputError, match=sentence):
+            read(samples, photometric, **options)
+
+    def test_missing_strips(self, tmp_path, make_picture):
+        """They would be black."""
+        pixels = make_picture(np.uint16).pixels
+        tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", rowsperstrip=8)
+        with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as file:
+            counts = file.pages.first.tags["StripByteCounts"]
+            counts.overwrite((*counts.value[:-1], 0))
+        with pytest.raises(InputError, match="ends before its pixels do"):
+            read_picture(tmp_path / "a.tif")
+
+    def test_frames(self, tmp_path, make_picture):
+        pixels = make_picture(np.uint16).pixels
+        with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+            for frame in (pixels, 65535 - pixels):
+                file.write(frame, photometric="rgb")
+        found = read_picture(tmp_path / "a.tif")
+        np.testing.assert_array_equal(found.pixels, pixels)
+        assert found.notes == ("the first of 2 frames",)
+
+
+def test_colour_key_of_a_sixteen_bit_png(tmp_path, make_picture):
+    pixels = make_picture(np.uint16, grey=True).pixels
+    content = bytes(imagecodecs.png_encode(pixels))
+    key = b"tRNS" + struct.pack(">H", pixels[3, 4])
+    chunk = struct.pack(">I", 2) + key + struct.pack(">I", zlib.crc32(key))
+    (tmp_path / "a.png").write_bytes(content[:33] + chunk + content[33:])
+    found = read_picture(tmp_path / "a.png")
+    np.testing.assert_array_equal(found.pixels, pixels)
+    np.testing.assert_array_equal(found.alpha, np.where(pixels == pixels[3, 4], 0, 65535))
 
 
 def test_transparency_of_palettes_and_colour_keys(tmp_path):
@@ -156,16 +258,19 @@ def profile_of_other_inks() -> bytes:
     return head + struct.pack(">I4s2I", 1, b"A2B0", 144, len(table)) + table
 
 
-def test_cmyk_by_its_profile(tmp_path):
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16], ids=["8", "16"])
+def test_cmyk_by_its_profile(tmp_path, dtype):
+    top = np.iinfo(dtype).max
     inks = np.array([[[0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [1, 1, 0, 0], [0, 0, 0, 1]]])
     colours = np.array([[[1, 1, 1], [1, 1, 0], [0, 1, 1], [1, 0, 1], [0, 1, 0], [0, 0, 0]]])
     options = {"photometric": "separated", "extratags": [(274, "H", 1, 3)]}
     tifffile.imwrite(
-        tmp_path / "a.tif", (inks * 255).astype(np.uint8), iccprofile=profile_of_other_inks(), **options
+        tmp_path / "a.tif", (inks * top).astype(dtype), iccprofile=profile_of_other_inks(), **options
     )
     found = read_picture(tmp_path / "a.tif")
     np.testing.assert_array_equal(found.pixels > 127, colours[:, ::-1] > 0)  # Lab of 8 bits is not exact
-    assert found.notes == ("CMYK became RGB by its profile",)
+    wide = ("16 bits became 8",) if dtype == np.uint16 else ()
+    assert found.notes == ("CMYK became RGB by its profile", *wide)
     assert found.icc is None
 
 

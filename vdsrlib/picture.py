@@ -20,6 +20,7 @@ import numpy as np
 import tifffile
 from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
+from vdsrlib import tiff
 from vdsrlib.files import InputError, atomic
 
 FORMATS = {
@@ -51,6 +52,7 @@ _TURNED = {  # by EXIF's orientation: what to do with the array
     8: lambda x: np.rot90(x),
 }
 SRGB = ImageCms.createProfile("sRGB")
+EIGHT_BITS = "16 bits became 8"
 _DECODERS = [logging.getLogger(name) for name in ("PIL", "tifffile")]
 _NOWHERE = logging.NullHandler()
 _lock = threading.Lock()
@@ -76,22 +78,22 @@ class Picture:
 def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
     """Decode an image file: the first frame of it, whole, and upright by its EXIF orientation.
 
-    Palettes are expanded. CMYK becomes sRGB by the file's profile, or plainly where it has none.
+    Palettes are expanded, and 9 to 15 bits become 16. CMYK becomes sRGB of 8 bits by the file's profile, or
+    plainly where it has none that is sound.
 
     Raises:
-        InputError: there is no such file, it cannot be decoded whole, it has 32-bit samples, or more pixels
-            than ``max_pixels``.
+        InputError: there is no such file, it cannot be decoded whole, it has samples of more than 16 bits or
+            of a kind that is not known here, or more pixels than ``max_pixels``.
     """
-    with _decoding(path), _open(path) as file:
-        check_pixels(path, *file.size[::-1], max_pixels)
-        return _decode(path, file)
+    with _decoding(path):
+        return _read_wide_tiff(path, max_pixels) or _read(path, max_pixels)
 
 
 def open_image(path: str | Path) -> ImageFile.ImageFile:
-    """Read the header alone.
+    """Read the header alone, of an image that Pillow knows.
 
     Raises:
-        InputError: there is no such file, or it is no image.
+        InputError: there is no such file, or it is no such image.
     """
     with _decoding(path):
         return _open(path)
@@ -161,27 +163,62 @@ def check_pixels(path: str | Path, height: int, width: int, max_pixels: int) -> 
         )
 
 
-def _decode(path: str | Path, file: ImageFile.ImageFile) -> Picture:
-    notes = []
-    frames = getattr(file, "n_frames", 1)
-    if frames > 1 and file.format != "MPO":  # a camera's JPEG with previews
-        notes.append(f"the first of {frames} frames")
-    icc = file.info.get("icc_profile") or None
-    wide = ";16" in str(file.tile) or 16 in getattr(file, "tag_v2", {}).get(258, ())  # TIFF's BitsPerSample
-    if file.mode in ("I", "F"):
-        raise InputError(f"{path} has {file.mode} (32-bit) samples; save it as 8- or 16-bit.")
-    if file.mode in ("RGB", "RGBA") and wide:  # of which Pillow would keep 8
-        orientation = orientation_of(file)
-        samples = _decode_16_bits(path, file)
-    else:
+def _read(path: str | Path, max_pixels: int) -> Picture:
+    """Any image but those of ``_read_wide_tiff``."""
+    with _open(path) as file:
+        check_pixels(path, *file.size[::-1], max_pixels)
+        # a camera's JPEG holds previews
+        notes = _first_of(1 if file.format == "MPO" else getattr(file, "n_frames", 1))
+        icc = file.info.get("icc_profile") or None
+        if file.format == "PNG" and ";16" in str(file.tile):  # Pillow would lose bits, or a colour key
+            samples = imagecodecs.png_decode(Path(path).read_bytes())
+            return _picture(samples, orientation_of(file), icc, notes)
+        if file.mode.startswith(("I", "F")):
+            raise InputError(f"{path} is damaged, or has samples of more than 8 bits that cannot be read.")
         file.load()
         orientation = orientation_of(file)  # Pillow turns TIFF by itself, and then says 1
         samples, became = _samples(file, icc)
-        notes += became
+        return _picture(samples, orientation, icc, notes + became)
+
+
+def _read_wide_tiff(path: str | Path, max_pixels: int) -> Picture | None:
+    """A TIFF of more than 8 bits; None for any other image."""
+    try:
+        file = tifffile.TiffFile(path)
+    except tifffile.TiffFileError:  # another format
+        return None
+    with file:
+        page = next(iter(file.pages), None)
+        if not isinstance(page, tifffile.TiffPage):  # damaged, of which Pillow knows more
+            return None
+        if tiff.is_cut(page):
+            raise InputError(f"{path} cannot be read as an image (it ends before its pixels do).")
+        if not tiff.is_wide(page):
+            return None
+        # a tile is decoded whole
+        height, width = max(page.imagelength, page.tilelength), max(page.imagewidth, page.tilewidth)
+        check_pixels(path, height, width, max_pixels)
+        colours, alpha = tiff.decode(path, page)
+        icc, orientation = (page.tags.valueof(tag) for tag in ("InterColorProfile", "Orientation"))
+        notes = _first_of(len(file.pages))
+    if colours.shape[2] == 4:
+        inks = [Image.fromarray(eight_bits(ink)) for ink in np.moveaxis(colours, -1, 0)]
+        colours, became = _samples(Image.merge("CMYK", inks), icc)
+        alpha = None if alpha is None else eight_bits(alpha)
+        notes += [*became, EIGHT_BITS]
+    samples = colours if alpha is None else np.dstack([colours, alpha])
+    return _picture(samples, orientation, icc, notes)
+
+
+def _first_of(frames: int) -> list[str]:
+    return [f"the first of {frames} frames"] if frames > 1 else []
+
+
+def _picture(samples: np.ndarray, orientation: int | None, icc: bytes | None, notes: list[str]) -> Picture:
+    """A picture of H x W, or H x W x (1 or 2: grey, 3 or 4: RGB) samples, the even ones with alpha."""
     samples = np.atleast_3d(_TURNED.get(orientation or 1, lambda x: x)(samples))
     count = samples.shape[2]
-    pixels = samples[..., : 3 if count > 2 else 1]
-    pixels = np.ascontiguousarray(pixels[..., 0] if count < 3 else pixels)
+    pixels = np.ascontiguousarray(samples[..., :3] if count > 2 else samples[..., 0])
     alpha = np.ascontiguousarray(samples[..., -1]) if count in (2, 4) else None
     return Picture(pixels, alpha, _fitting(icc, pixels), tuple(notes))
 
@@ -195,9 +232,7 @@ def orientation_of(file: Image.Image) -> int | None:
 
 
 def _samples(image: Image.Image, icc: bytes | None) -> tuple[np.ndarray, list[str]]:
-    """H x W, or H x W x (2: grey and alpha, 3: RGB, 4: RGB and alpha); and notes."""
-    if image.mode.startswith("I;16"):
-        return np.asarray(image).astype(np.uint16), []
+    """As ``_picture`` takes them, of 8 bits; and notes."""
     if image.mode == "CMYK" and icc:
         try:
             source = ImageCms.ImageCmsProfile(BytesIO(icc))
@@ -213,20 +248,15 @@ def _samples(image: Image.Image, icc: bytes | None) -> tuple[np.ndarray, list[st
     return np.asarray(image.convert(mode)), notes
 
 
-def _decode_16_bits(path: str | Path, file: Image.Image) -> np.ndarray:
-    """The 16-bit samples of a PNG or TIFF file, as ``_samples``."""
-    if file.format == "PNG":
-        return imagecodecs.png_decode(Path(path).read_bytes())
-    with tifffile.TiffFile(path) as tiff:
-        page = tiff.pages[0]
-        samples = page.asarray()
-        # planes may stand one after the other
-        return np.moveaxis(samples, 0, -1) if page.axes.startswith("S") else samples
+def eight_bits(samples: np.ndarray) -> np.ndarray:
+    """uint16 to uint8, rounded; uint8 as it is."""
+    return np.rint(samples / 257.0).astype(np.uint8) if samples.dtype == np.uint16 else samples
 
 
-def _fitting(icc: bytes | None, pixels: np.ndarray) -> bytes | None:
-    """The profile, if it is one for such pixels: its header names the colour space."""
-    return icc if icc and icc[16:20] == (b"GRAY" if pixels.ndim == 2 else b"RGB ") else None
+def _fitting(icc: bytes | None, samples: np.ndarray) -> bytes | None:
+    """The profile, if it is one for such samples, with alpha or not: its header names the colour space."""
+    grey = samples.ndim == 2 or samples.shape[2] == 2
+    return icc if icc and icc[16:20] == (b"GRAY" if grey else b"RGB ") else None
 
 
 def check_target(path: str | Path, height: int = 1, width: int = 1, *, alpha: bool = False) -> None:
