@@ -12,13 +12,13 @@ from PIL import Image, ImageCms
 from skimage.color import rgb2lab
 
 from vdsrlib.files import InputError
-from vdsrlib.images import luma
 from vdsrlib.picture import Picture, read_picture, write_picture
 from vdsrlib.protocol import PAPER, SEED
 from vdsrlib.resize import imresize
 from vdsrlib.resolve import Work, enlarge, enlarge_file, enlarged_shape, parse_size
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+GREY = SRGB[:16] + b"GRAY" + SRGB[20:]  # no more than the name is looked at
 
 
 @pytest.fixture(params=[np.uint8, np.uint16], ids=["8", "16"])
@@ -36,7 +36,7 @@ def make_picture(photo, grey_photo):
         opacity = np.clip(255 - 12 * distance, 1, 255).astype(dtype)
         if dtype == np.uint16:
             pixels, opacity = pixels * 257 - (pixels > 9), opacity * 257
-        return Picture(pixels, opacity if alpha else None, None if grey else SRGB)
+        return Picture(pixels, opacity if alpha else None, GREY if grey else SRGB)
 
     return make
 
@@ -54,20 +54,19 @@ def test_every_format_keeps_what_it_can_hold(tmp_path, make_picture, dtype, suff
     write_picture(path, picture)
     found = read_picture(path)
     lossless = suffix in (".png", ".tif")
-    if lossless:
-        rgb = found.pixels.ndim > picture.pixels.ndim  # 16-bit grey TIFF with transparency becomes that
-        assert rgb == (suffix == ".tif" and grey and alpha and dtype == np.uint16)
-        np.testing.assert_array_equal(found.pixels[..., 0] if rgb else found.pixels, picture.pixels)
-    else:
-        eight = picture.pixels if dtype == np.uint8 else np.rint(picture.pixels / 257)
-        known = found.pixels if found.pixels.ndim == eight.ndim else luma(found.pixels)  # WebP has no grey
-        if suffix != ".webp" or not grey:
-            assert np.abs(known.astype(float) - eight).mean() < 6
     assert found.pixels.dtype == (dtype if lossless else np.uint8)
-    if alpha and lossless:
-        np.testing.assert_array_equal(found.alpha, picture.alpha)
-    assert (found.alpha is not None) == alpha
-    assert found.icc == (SRGB if not grey and suffix != ".bmp" else None)
+    eight = (lambda x: x) if lossless or dtype == np.uint8 else (lambda x: np.rint(x / 257))
+    # WebP has no grey, and 16-bit grey TIFF with transparency is little known
+    coloured = grey and (suffix == ".webp" or (suffix == ".tif" and alpha and dtype == np.uint16))
+    wanted = np.dstack([picture.pixels] * 3) if coloured else picture.pixels
+    assert found.pixels.shape == wanted.shape
+    assert np.abs(found.pixels.astype(float) - eight(wanted)).mean() <= (0 if lossless else 6)
+    if alpha:
+        np.testing.assert_array_equal(found.alpha, eight(picture.alpha))
+    else:
+        assert found.alpha is None
+    with Image.open(path) as file:  # read_picture leaves out what does not fit
+        assert file.info.get("icc_profile") == (None if coloured or suffix == ".bmp" else picture.icc)
     assert found.notes == ()
 
 
@@ -342,6 +341,15 @@ class TestEnlarge:
         write_picture(tmp_path / "a.png", Picture(picture.pixels, np.full_like(picture.alpha, 255)))
         enlarge_file(make_model(), tmp_path / "a.png", tmp_path / "b.jpg", 2, PAPER)
         assert read_picture(tmp_path / "b.jpg").pixels.shape == (80, 100, 3)
+
+    @pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".jpg", ".bmp"])
+    @pytest.mark.parametrize("grey", [False, True])
+    def test_what_the_format_loses_is_said(self, tmp_path, make_model, make_picture, dtype, suffix, grey):
+        write_picture(tmp_path / "a.png", make_picture(dtype, grey, alpha=False))
+        made = enlarge_file(make_model(), tmp_path / "a.png", tmp_path / f"b{suffix}", 1.5, PAPER)
+        wide = dtype == np.uint16 and suffix in (".webp", ".jpg", ".bmp")
+        profile = suffix == ".bmp" or (suffix == ".webp" and grey)
+        assert made.notes == ("16 bits became 8",) * wide + ("the colour profile is left out",) * profile
 
     @pytest.mark.parametrize("protocol", [PAPER, SEED], ids=["paper", "seed"])
     def test_colours_that_nobody_sees_are_not_mixed_in(self, make_zero_model, protocol):

@@ -66,7 +66,7 @@ class Picture:
         pixels: uint8 or uint16, H x W (grey) or H x W x 3 (RGB), upright.
         alpha: H x W of the same type, 0 where transparent; or None.
         icc: the colour profile that pixels are in, as it stands in files; or None.
-        notes: what was changed or left out in reading, each a few words for people.
+        notes: what was changed or left out in reading or writing, each a few words for people.
     """
 
     pixels: np.ndarray
@@ -288,16 +288,23 @@ def write_picture(path: str | Path, picture: Picture) -> None:
         encode(temporary, picture)
 
 
-def encode(path: Path, picture: Picture) -> None:
-    """``write_picture`` without its checks, in place."""
+def encode(path: Path, picture: Picture) -> tuple[str, ...]:
+    """``write_picture`` without its checks, in place; returns what the format cannot hold, as notes."""
     kind = FORMATS[path.suffix.lower()]
+    notes = []
     parts = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
     if kind not in WITH_16_BITS and picture.pixels.dtype == np.uint16:
-        parts = [np.rint(part / 257).astype(np.uint8) for part in parts]
-    if kind == "TIFF" and len(parts) == 2 and parts[0].ndim == 2 and parts[0].dtype == np.uint16:
-        parts[0] = np.dstack([parts[0]] * 3)  # few programs read 16-bit grey with transparency
+        parts = [eight_bits(part) for part in parts]
+        notes.append(EIGHT_BITS)
+    # WebP has no grey, and few programs read TIFF that is grey of 16 bits with transparency
+    if parts[0].ndim == 2 and (
+        kind == "WEBP" or (kind == "TIFF" and len(parts) == 2 and parts[0].dtype == np.uint16)
+    ):
+        parts[0] = np.dstack([parts[0]] * 3)
     samples = parts[0] if len(parts) == 1 else np.dstack(parts)
-    icc = _fitting(picture.icc, picture.pixels)
+    icc = _fitting(picture.icc, samples) if kind != "BMP" else None
+    if picture.icc and not icc:
+        notes.append("the colour profile is left out")
     if kind == "TIFF":
         tifffile.imwrite(
             path,
@@ -312,8 +319,9 @@ def encode(path: Path, picture: Picture) -> None:
         path.write_bytes(_with_profile(bytes(imagecodecs.png_encode(samples)), icc))
     else:
         options = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}.get(kind, {})
-        profile = {"icc_profile": icc} if icc and kind != "BMP" else {}
+        profile = {"icc_profile": icc} if icc else {}
         Image.fromarray(samples).save(path, kind, **options, **profile)
+    return tuple(notes)
 
 
 def _with_profile(png: bytes, icc: bytes | None) -> bytes:

@@ -9,7 +9,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +198,9 @@ def enlarge_file(
         protocol: the one the weights were trained under.
         work: engine and memory.
 
+    Returns:
+        The result; its notes say what reading changed, and what the target's format cannot hold.
+
     Raises:
         InputError: of the source, the target, or the size, before the long work begins.
     """
@@ -209,13 +212,13 @@ def enlarge_file(
     check_enlargement(old, shape)
     check_pixels(target, *shape, work.max_pixels)
     if picture.alpha is not None and (picture.alpha == np.iinfo(picture.alpha.dtype).max).all():
-        picture = Picture(picture.pixels, None, picture.icc, picture.notes)  # nothing is transparent
+        picture = replace(picture, alpha=None)  # nothing is transparent
     check_target(target, *shape, alpha=picture.alpha is not None)
     check_fit(model, protocol)
     with atomic(target) as temporary:  # which finds out now, whether the place can be written
         result = enlarge(model, picture, shape, protocol, work)
-        encode(temporary, result)
-    return result
+        left_out = encode(temporary, result)
+    return replace(result, notes=(*result.notes, *left_out))
 
 
 def degrade_and_resolve(
