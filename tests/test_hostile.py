@@ -76,20 +76,40 @@ def test_decompression_bomb(resolve, call_cli, tmp_path, tiny):
     )
     save_image("large.png", np.zeros((1000, 1100), np.uint8))
     small = ("--scale", 1.1, "--max-megapixels", 1)
-    resolve("large.png", "1100 x 1000 are 1 megapixels, and the limit is 1", options=small)
+    resolve("large.png", "1100 x 1000 are 1.1 megapixels, and the limit is 1.", options=small)
     save_image("half.png", np.zeros((700, 1000), np.uint8))
     resolve(
-        "half.png", "out.png: 2000 x 1400 are 3 megapixels", options=("--scale", 2, "--max-megapixels", 1)
+        "half.png", "out.png: 2000 x 1400 are 2.8 megapixels", options=("--scale", 2, "--max-megapixels", 1)
     )
     raised = ("--scale", 1.1, "--max-megapixels", 2)
     assert call_cli("resolve", "large.png", "out.png", *raised, "--weights", tiny)[0] == 0
 
 
-def test_limit_above_pillows_own(tmp_path):
-    """Pillow refuses 179 megapixels; here only the file's missing content is wrong."""
-    (tmp_path / "a.png").write_bytes(png_of_size(20_000, 20_000))
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.filterwarnings("error")
+def test_pillows_own_limit_gives_way(tmp_path, photo, kind, monkeypatch):
+    """It warns of more, and refuses twice as many: here 100 pixels instead of 89 million."""
+    (tmp_path / "a").write_bytes(encoded(photo, kind))
+    for limit in (100, photo.shape[0] * photo.shape[1] - 1):
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        assert read_picture(tmp_path / "a").pixels.shape == photo.shape
+        assert limit == Image.MAX_IMAGE_PIXELS
+
+
+def test_other_formats(resolve, tmp_path):
+    (tmp_path / "photo.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99))
+    resolve("photo.heic", "none of the PNG, JPEG, WEBP, TIFF, BMP and GIF images that can be read")
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+@pytest.mark.parametrize("name", ["TIFF jpeg", "TIFF jpeg strips", "TIFF lzw", "TIFF 16", "PNG 16"])
+def test_decoders_print_nothing(tmp_path, capfd, recwarn, name, quarters):
+    content = seeds()[name]
+    (tmp_path / "cut.tif").write_bytes(content[: len(content) * quarters // 4])
     with pytest.raises(InputError, match="cannot be read as an image"):
-        read_picture(tmp_path / "a.png")
+        read_picture(tmp_path / "cut.tif")
+    assert capfd.readouterr() == ("", "")
+    assert not recwarn
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (2, 3)])
@@ -165,7 +185,7 @@ def test_names(resolve, tmp_path, photo_file, call_cli, tiny):
     resolve(long, "File name too long")
     resolve("photo.png", "File name too long", target=long)
     resolve("photo.png", "File name too long", target="n" * 4000 + "/a.png")
-    resolve("no\0thing.png", "no")
+    resolve("no\0thing.png", "There is no image no")
     for name in ("größer 图像.png", "-.png", "a\nb.png", "n" * 200 + ".png"):
         target = tmp_path / name
         assert call_cli("resolve", photo_file, target, "--scale", 1.5, "--weights", tiny)[0] == 0
@@ -278,10 +298,18 @@ class TestFolder:
         assert "needs a --scale" in call_cli(*command)[2]
 
     @pytest.mark.parametrize(
-        "options", [["--memory", "0"], ["--engine", "abacus"], ["--max-megapixels", "x"]]
+        ("option", "value", "part"),
+        [
+            ("--memory", "0", "argument --memory: '0' is no whole number from 1 to 1000000"),
+            ("--engine", "abacus", "Unknown engine 'abacus'; write auto, "),
+            ("--max-megapixels", "x", "argument --max-megapixels: 'x' is no whole number"),
+        ],
     )
-    def test_wrong_options(self, folder, call_cli, tiny, options):
-        assert call_cli("resolve", "in", "out", "--scale", "2", "--weights", tiny, *options)[0] == 2
+    def test_wrong_options(self, folder, call_cli, tiny, option, value, part):
+        command = ["resolve", "in", "out", "--scale", "2", "--weights", tiny, option, value]
+        status, out, error = call_cli(*command)
+        assert (status, out) == (2, "")
+        assert error.startswith(f"vdsrlib: {part}")
         assert not (folder / "out").exists()
 
 
@@ -323,6 +351,11 @@ def seeds() -> dict[str, bytes]:
         samples = np.moveaxis(wide, -1, 0) if "planes" in name else samples
         tifffile.imwrite(buffer, samples, photometric="rgb", **options)
         files[name] = buffer.getvalue()
+    smooth = np.kron(pixels, np.ones((8, 8, 1), np.uint8))
+    for name, options in {"TIFF jpeg": {}, "TIFF jpeg strips": {"rowsperstrip": 16}}.items():
+        buffer = io.BytesIO()
+        tifffile.imwrite(buffer, smooth, photometric="rgb", compression="jpeg", **options)
+        files[name] = buffer.getvalue()
     files["PNG 16"] = imagecodecs.png_encode(wide)
     buffer = io.BytesIO()
     frames = [Image.fromarray(pixels).quantize(8), Image.fromarray(pixels[::-1]).quantize(8)]
@@ -331,7 +364,7 @@ def seeds() -> dict[str, bytes]:
     return files
 
 
-@pytest.mark.filterwarnings("ignore")  # decoders warn of what they repair
+@pytest.mark.filterwarnings("error")  # decoders warn of what they repair
 @pytest.mark.parametrize("kind", seeds())
 def test_mutated_files_are_read_or_refused(tmp_path, kind):
     """VDSR_FUZZ=20000 looks longer; the seed is fixed, so that a failure can be looked at."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from vdsrlib.files import InputError
@@ -42,6 +43,24 @@ def test_files_that_only_a_hardened_reader_opens(tmp_path, photo, monkeypatch):
     found = {remark.name: remark.what for remark in report(tmp_path)}
     assert found.pop("exif.png") == "counted twice" if "exif.png" in found else True
     assert found == {".hidden.png": "ignored", "lost.png": "stops training"}
+
+
+def test_sixteen_bits(tmp_path, photo):
+    """Also in a TIFF that Pillow does not know: grey with transparency."""
+    wide = photo.astype(np.uint16) * 257
+    tifffile.imwrite(tmp_path / "a.tif", wide, photometric="rgb", extratags=[(274, "H", 1, 3)])
+    tifffile.imwrite(tmp_path / "b.tif", wide[..., :2], photometric="minisblack", extrasamples=["unassalpha"])
+    paths = sorted(tmp_path.iterdir())
+    assert [picture[1:5] for picture in describe(paths)] == [
+        (*photo.shape[:2], "RGB", "TIFF"),
+        (*photo.shape[:2], "LA", "TIFF"),
+    ]
+    assert [(remark.name, remark.why) for remark in report(tmp_path)] == [
+        ("a.tif", "16-bit samples are reduced to 8"),
+        ("a.tif", "turned as its EXIF tag says"),
+        ("b.tif", "transparency is dropped"),
+        ("b.tif", "16-bit samples are reduced to 8"),
+    ]
 
 
 class TestLeaks:

@@ -124,7 +124,7 @@ print(status("VmHWM") - before - result.pixels.nbytes)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
-@pytest.mark.parametrize("engine", ["ncnn", "torch"])
+@pytest.mark.parametrize("engine", ["onnxruntime", "ncnn", "torch"])
 def test_memory_is_that_of_the_budget(cli_environment, engine):
     """A network of full width, in a budget of 32 MiB; untiled, each layer alone takes 125 MB."""
     pytest.importorskip(engine)

@@ -14,7 +14,7 @@ from skimage.color import rgb2ycbcr, ycbcr2rgb
 
 from vdsrlib.environment import data_root
 from vdsrlib.files import InputError
-from vdsrlib.picture import FORMATS, MAX_PIXELS, Picture, read_picture, write_picture
+from vdsrlib.picture import FORMATS, MAX_PIXELS, Picture, eight_bits, read_picture, write_picture
 
 TRAINING_SETS = ("T91", "BSD200")  # the paper's 291 images (section 5.1)
 TEST_SETS = ("Set5", "Set14", "B100", "Urban100")
@@ -44,8 +44,7 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     Raises:
         InputError: the file is missing, is no image that can be decoded whole, or is too large.
     """
-    pixels = read_picture(path, max_pixels).pixels
-    return np.rint(pixels / 257.0).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
+    return eight_bits(read_picture(path, max_pixels).pixels)
 
 
 def save_image(path: str | Path, image: np.ndarray) -> None:

@@ -5,6 +5,7 @@ and whether a test image, or a crop of one, lies among the training images.
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from scipy.ndimage import gaussian_filter, gaussian_laplace, maximum_filter
 
 from vdsrlib.files import InputError
 from vdsrlib.images import as_rgb, luma, read_image
-from vdsrlib.picture import FORMATS, open_image, orientation_of
+from vdsrlib.picture import FORMATS, eight_bits, open_image, orientation_of, read_picture
 from vdsrlib.protocol import crop_length
 
 SAME_PICTURE = 12  # of 64 bits; over the 510 images of the six sets, other pictures differ by 14 and more
@@ -50,16 +51,23 @@ class Leak(NamedTuple):
 
 def describe(paths: Sequence[Path]) -> list[Picture]:
     """What the headers of image files say; a broken file has size 0 and the mode "broken"."""
-    pictures = []
-    for path in paths:
-        try:
-            with open_image(path) as file:
-                width, height = file.size
-                found = height, width, file.mode, file.format or ""
-        except InputError:
-            found = 0, 0, "broken", ""
-        pictures.append(Picture(path.name, *found, path.stat().st_size if path.exists() else 0))
-    return pictures
+    return [Picture(path.name, *_header(path), path.stat().st_size if path.exists() else 0) for path in paths]
+
+
+def _header(path: Path) -> tuple[int, int, str, str]:
+    """Height, width, mode and format."""
+    try:
+        with open_image(path) as file:
+            return file.height, file.width, file.mode, file.format or ""
+    except InputError:
+        pass
+    try:
+        picture = read_picture(path)  # a TIFF that Pillow does not know
+    except InputError:
+        return 0, 0, "broken", ""
+    height, width = picture.pixels.shape[:2]
+    mode = ("L" if picture.pixels.ndim == 2 else "RGB") + ("" if picture.alpha is None else "A")
+    return height, width, mode, "TIFF"
 
 
 def perceptual_hash(image: np.ndarray) -> np.ndarray:
@@ -96,10 +104,11 @@ def report(folder: str | Path, patch: int = 41, scales: Sequence[float] = (2, 3,
             remarks.append(Remark(path.name, "ignored", f"not one of {', '.join(sorted(FORMATS))}"))
             continue
         try:
-            image = read_image(path)
+            picture = read_picture(path)
         except InputError:
             remarks.append(Remark(path.name, "stops training", "it cannot be read as an image"))
             continue
+        image, changes = eight_bits(picture.pixels), list(picture.notes)
         height, width = (min(crop_length(side, s) for s in scales) for side in image.shape[:2])
         if min(height, width) < patch:
             size = f"{image.shape[1]}x{image.shape[0]} pixels"
@@ -107,16 +116,14 @@ def report(folder: str | Path, patch: int = 41, scales: Sequence[float] = (2, 3,
         first = seen.setdefault((image.shape, hashlib.sha256(image.tobytes()).digest()), path.name)
         if first != path.name:
             remarks.append(Remark(path.name, "counted twice", f"the same pixels as {first}"))
-        with open_image(path) as file:
-            for applies, why in (
-                (file.mode in ("RGBA", "LA", "PA") or "transparency" in file.info, "transparency is dropped"),
-                (file.mode.startswith("I;16"), "16-bit samples are reduced to 8"),
-                (file.mode == "CMYK", "CMYK becomes RGB"),
-                (getattr(file, "n_frames", 1) > 1, "only the first frame is used"),
-                ((orientation_of(file) or 1) != 1, "turned as its EXIF tag says"),
-            ):
-                if applies:
-                    remarks.append(Remark(path.name, "used, changed", why))
+        if picture.alpha is not None:
+            changes.append("transparency is dropped")
+        if picture.pixels.dtype == np.uint16:
+            changes.append("16-bit samples are reduced to 8")
+        with suppress(InputError), open_image(path) as file:  # Pillow does not know every TIFF
+            if (orientation_of(file) or 1) != 1:
+                changes.append("turned as its EXIF tag says")
+        remarks += [Remark(path.name, "used, changed", change) for change in changes]
     return remarks
 
 

@@ -4,8 +4,10 @@ Files come from anywhere, so nothing is believed: only the decoders of the forma
 image is decoded that has more pixels than a limit, and every failure is one InputError.
 """
 
+import logging
 import struct
 import threading
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +18,9 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import tifffile
-from PIL import Image, ImageCms, ImageFile
+from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
+from vdsrlib import tiff
 from vdsrlib.files import InputError, atomic
 
 FORMATS = {
@@ -49,7 +52,10 @@ _TURNED = {  # by EXIF's orientation: what to do with the array
     8: lambda x: np.rot90(x),
 }
 SRGB = ImageCms.createProfile("sRGB")
-_opening = threading.Lock()
+EIGHT_BITS = "16 bits became 8"
+_DECODERS = [logging.getLogger(name) for name in ("PIL", "tifffile")]
+_NOWHERE = logging.NullHandler()
+_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class Picture:
         pixels: uint8 or uint16, H x W (grey) or H x W x 3 (RGB), upright.
         alpha: H x W of the same type, 0 where transparent; or None.
         icc: the colour profile that pixels are in, as it stands in files; or None.
-        notes: what was changed or left out in reading, each a few words for people.
+        notes: what was changed or left out in reading or writing, each a few words for people.
     """
 
     pixels: np.ndarray
@@ -72,51 +78,76 @@ class Picture:
 def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
     """Decode an image file: the first frame of it, whole, and upright by its EXIF orientation.
 
-    Palettes are expanded. CMYK becomes sRGB by the file's profile, or plainly where it has none.
+    Palettes are expanded, and 9 to 15 bits become 16. CMYK becomes sRGB of 8 bits by the file's profile, or
+    plainly where it has none that is sound.
 
     Raises:
-        InputError: there is no such file, it cannot be decoded whole, it has 32-bit samples, or more pixels
-            than ``max_pixels``.
+        InputError: there is no such file, it cannot be decoded whole, it has samples of more than 16 bits or
+            of a kind that is not known here, or more pixels than ``max_pixels``.
     """
-    with _translated(path), open_image(path) as file:
-        check_pixels(path, *file.size[::-1], max_pixels)
-        return _decode(path, file)
-
-
-@contextmanager
-def _translated(path: str | Path) -> Iterator[None]:
-    """Decoders raise SyntaxError, struct.error, EOFError, MemoryError and more: make it one sentence."""
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise InputError(f"{path} cannot be read as an image ({reason}).") from error
+    with _decoding(path):
+        return _read_wide_tiff(path, max_pixels) or _read(path, max_pixels)
 
 
 def open_image(path: str | Path) -> ImageFile.ImageFile:
-    """Read the header alone. Pillow's own limit, which cannot be raised for one call, gives way to ours.
+    """Read the header alone, of an image that Pillow knows.
 
     Raises:
-        InputError: there is no such file, or it is no image.
+        InputError: there is no such file, or it is no such image.
     """
-    with _translated(path), _opening:
-        if not Path(path).is_file():
-            if Path(path).is_dir():
-                raise InputError(f"{path} is a folder; give the name of one image in it.")
-            raise InputError(
-                f"{path} is a pipe or a device; write its content to a file first."
-                if Path(path).exists()
-                else f"There is no image {path}."
-            )
+    with _decoding(path):
+        return _open(path)
+
+
+def _open(path: str | Path) -> ImageFile.ImageFile:
+    file = Image.open(path, formats=[*dict.fromkeys(READABLE.values())])
+    assert isinstance(file, ImageFile.ImageFile)
+    file.filename = ""  # by which Pillow would map a file into memory: a turned TIFF with its sides swapped
+    return file
+
+
+@contextmanager
+def _decoding(path: str | Path) -> Iterator[None]:
+    """Decoders raise SyntaxError, struct.error, EOFError, MemoryError and more: make it one sentence.
+
+    They also warn of what they repair, which is not printed, and Pillow has a limit of its own, which cannot
+    be raised for one call and gives way to ours. All this is set for the whole process, and put back: one
+    image is decoded at a time.
+    """
+    with _lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in _DECODERS:
+            logger.addHandler(_NOWHERE)  # or Python prints what has no handler
         kept, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            file = Image.open(path, formats=[*dict.fromkeys(READABLE.values())])
-            assert isinstance(file, ImageFile.ImageFile)
-            return file
+            _check_file(path)
+            yield
+        except InputError:
+            raise
+        except UnidentifiedImageError as error:
+            *others, last = dict.fromkeys(READABLE.values())
+            raise InputError(
+                f"{path} cannot be read as an image: it is damaged, or none of the {', '.join(others)} and "
+                f"{last} images that can be read."
+            ) from error
+        except Exception as error:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise InputError(f"{path} cannot be read as an image ({reason}).") from error
         finally:
             Image.MAX_IMAGE_PIXELS = kept
+            for logger in _DECODERS:
+                logger.removeHandler(_NOWHERE)
+
+
+def _check_file(path: str | Path) -> None:
+    if not Path(path).is_file():
+        if Path(path).is_dir():
+            raise InputError(f"{path} is a folder; give the name of one image in it.")
+        raise InputError(
+            f"{path} is a pipe or a device; write its content to a file first."
+            if Path(path).exists()
+            else f"There is no image {path}."
+        )
 
 
 class TooLarge(InputError):
@@ -127,33 +158,67 @@ def check_pixels(path: str | Path, height: int, width: int, max_pixels: int) -> 
     """Raise TooLarge where an image has, or would have, more pixels than the limit."""
     if height * width > max_pixels:
         raise TooLarge(
-            f"{path}: {width} x {height} are {height * width / 1e6:.0f} megapixels, and the limit is "
-            f"{max_pixels / 1e6:g}."
+            f"{path}: {width} x {height} are {height * width / 1e6:.15g} megapixels, and the limit is "
+            f"{max_pixels / 1e6:.15g}."
         )
 
 
-def _decode(path: str | Path, file: ImageFile.ImageFile) -> Picture:
-    notes = []
-    frames = getattr(file, "n_frames", 1)
-    if frames > 1 and file.format != "MPO":  # a camera's JPEG with previews
-        notes.append(f"the first of {frames} frames")
-    icc = file.info.get("icc_profile") or None
-    wide = ";16" in str(file.tile) or 16 in getattr(file, "tag_v2", {}).get(258, ())  # TIFF's BitsPerSample
-    if file.mode in ("I", "F"):
-        raise InputError(f"{path} has {file.mode} (32-bit) samples; save it as 8- or 16-bit.")
-    if file.mode in ("RGB", "RGBA") and wide:  # of which Pillow would keep 8
-        orientation = orientation_of(file)
-        samples = _decode_16_bits(path, file)
-    else:
+def _read(path: str | Path, max_pixels: int) -> Picture:
+    """Any image but those of ``_read_wide_tiff``."""
+    with _open(path) as file:
+        check_pixels(path, *file.size[::-1], max_pixels)
+        # a camera's JPEG holds previews
+        notes = _first_of(1 if file.format == "MPO" else getattr(file, "n_frames", 1))
+        icc = file.info.get("icc_profile") or None
+        if file.format == "PNG" and ";16" in str(file.tile):  # Pillow would lose bits, or a colour key
+            samples = imagecodecs.png_decode(Path(path).read_bytes())
+            return _picture(samples, orientation_of(file), icc, notes)
+        if file.mode.startswith(("I", "F")):
+            raise InputError(f"{path} is damaged, or has samples of more than 8 bits that cannot be read.")
         file.load()
         orientation = orientation_of(file)  # Pillow turns TIFF by itself, and then says 1
-        if file.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA") and not file.mode.startswith("I;16"):
-            notes.append(f"{file.mode} became RGB")
-        samples = _samples(file, icc)
+        samples, became = _samples(file, icc)
+        return _picture(samples, orientation, icc, notes + became)
+
+
+def _read_wide_tiff(path: str | Path, max_pixels: int) -> Picture | None:
+    """A TIFF of more than 8 bits; None for any other image."""
+    try:
+        file = tifffile.TiffFile(path)
+    except tifffile.TiffFileError:  # another format
+        return None
+    with file:
+        page = next(iter(file.pages), None)
+        if not isinstance(page, tifffile.TiffPage):  # damaged, of which Pillow knows more
+            return None
+        if tiff.is_cut(page):
+            raise InputError(f"{path} cannot be read as an image (it ends before its pixels do).")
+        if not tiff.is_wide(page):
+            return None
+        # a tile is decoded whole
+        height, width = max(page.imagelength, page.tilelength), max(page.imagewidth, page.tilewidth)
+        check_pixels(path, height, width, max_pixels)
+        colours, alpha = tiff.decode(path, page)
+        icc, orientation = (page.tags.valueof(tag) for tag in ("InterColorProfile", "Orientation"))
+        notes = _first_of(len(file.pages))
+    if colours.shape[2] == 4:
+        inks = [Image.fromarray(eight_bits(ink)) for ink in np.moveaxis(colours, -1, 0)]
+        colours, became = _samples(Image.merge("CMYK", inks), icc)
+        alpha = None if alpha is None else eight_bits(alpha)
+        notes += [*became, EIGHT_BITS]
+    samples = colours if alpha is None else np.dstack([colours, alpha])
+    return _picture(samples, orientation, icc, notes)
+
+
+def _first_of(frames: int) -> list[str]:
+    return [f"the first of {frames} frames"] if frames > 1 else []
+
+
+def _picture(samples: np.ndarray, orientation: int | None, icc: bytes | None, notes: list[str]) -> Picture:
+    """A picture of H x W, or H x W x (1 or 2: grey, 3 or 4: RGB) samples, the even ones with alpha."""
     samples = np.atleast_3d(_TURNED.get(orientation or 1, lambda x: x)(samples))
     count = samples.shape[2]
-    pixels = samples[..., : 3 if count > 2 else 1]
-    pixels = np.ascontiguousarray(pixels[..., 0] if count < 3 else pixels)
+    pixels = np.ascontiguousarray(samples[..., :3] if count > 2 else samples[..., 0])
     alpha = np.ascontiguousarray(samples[..., -1]) if count in (2, 4) else None
     return Picture(pixels, alpha, _fitting(icc, pixels), tuple(notes))
 
@@ -166,38 +231,32 @@ def orientation_of(file: Image.Image) -> int | None:
         return None
 
 
-def _samples(file: Image.Image, icc: bytes | None) -> np.ndarray:
-    """H x W, or H x W x (2: grey and alpha, 3: RGB, 4: RGB and alpha)."""
-    if file.mode.startswith("I;16"):
-        return np.asarray(file).astype(np.uint16)
-    clear = "transparency" in file.info
-    if file.mode == "CMYK" and icc:
+def _samples(image: Image.Image, icc: bytes | None) -> tuple[np.ndarray, list[str]]:
+    """As ``_picture`` takes them, of 8 bits; and notes."""
+    if image.mode == "CMYK" and icc:
         try:
             source = ImageCms.ImageCmsProfile(BytesIO(icc))
-            picture = ImageCms.profileToProfile(file, source, SRGB, outputMode="RGB")
-            assert picture is not None
-            return np.asarray(picture)
-        except ImageCms.PyCMSError:
+            converted = ImageCms.profileToProfile(image, source, SRGB, outputMode="RGB")
+            assert converted is not None
+            return np.asarray(converted), ["CMYK became RGB by its profile"]
+        except (OSError, ImageCms.PyCMSError):
             pass  # a damaged profile
-    grey = file.mode in ("1", "L", "LA", "La")
-    clear = clear or file.mode in ("LA", "La", "PA", "RGBA", "RGBa")
-    return np.asarray(file.convert(("LA" if clear else "L") if grey else ("RGBA" if clear else "RGB")))
+    grey = image.mode in ("1", "L", "LA", "La")
+    clear = "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBA", "RGBa")
+    mode = ("L" if grey else "RGB") + ("A" if clear else "")
+    notes = [f"{image.mode} became RGB"] if image.mode in ("CMYK", "YCbCr", "LAB") else []
+    return np.asarray(image.convert(mode)), notes
 
 
-def _decode_16_bits(path: str | Path, file: Image.Image) -> np.ndarray:
-    """The 16-bit samples of a PNG or TIFF file, as ``_samples``."""
-    if file.format == "PNG":
-        return imagecodecs.png_decode(Path(path).read_bytes())
-    with tifffile.TiffFile(path) as tiff:
-        page = tiff.pages[0]
-        samples = page.asarray()
-        # planes may stand one after the other
-        return np.moveaxis(samples, 0, -1) if page.axes.startswith("S") else samples
+def eight_bits(samples: np.ndarray) -> np.ndarray:
+    """uint16 to uint8, rounded; uint8 as it is."""
+    return np.rint(samples / 257.0).astype(np.uint8) if samples.dtype == np.uint16 else samples
 
 
-def _fitting(icc: bytes | None, pixels: np.ndarray) -> bytes | None:
-    """The profile, if it is one for such pixels: its header names the colour space."""
-    return icc if icc and icc[16:20] == (b"GRAY" if pixels.ndim == 2 else b"RGB ") else None
+def _fitting(icc: bytes | None, samples: np.ndarray) -> bytes | None:
+    """The profile, if it is one for such samples, with alpha or not: its header names the colour space."""
+    grey = samples.ndim == 2 or samples.shape[2] == 2
+    return icc if icc and icc[16:20] == (b"GRAY" if grey else b"RGB ") else None
 
 
 def check_target(path: str | Path, height: int = 1, width: int = 1, *, alpha: bool = False) -> None:
@@ -229,16 +288,23 @@ def write_picture(path: str | Path, picture: Picture) -> None:
         encode(temporary, picture)
 
 
-def encode(path: Path, picture: Picture) -> None:
-    """``write_picture`` without its checks, in place."""
+def encode(path: Path, picture: Picture) -> tuple[str, ...]:
+    """``write_picture`` without its checks, in place; returns what the format cannot hold, as notes."""
     kind = FORMATS[path.suffix.lower()]
+    notes = []
     parts = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
     if kind not in WITH_16_BITS and picture.pixels.dtype == np.uint16:
-        parts = [np.rint(part / 257).astype(np.uint8) for part in parts]
-    if kind == "TIFF" and len(parts) == 2 and parts[0].ndim == 2 and parts[0].dtype == np.uint16:
-        parts[0] = np.dstack([parts[0]] * 3)  # few programs read 16-bit grey with transparency
+        parts = [eight_bits(part) for part in parts]
+        notes.append(EIGHT_BITS)
+    # WebP has no grey, and few programs read TIFF that is grey of 16 bits with transparency
+    if parts[0].ndim == 2 and (
+        kind == "WEBP" or (kind == "TIFF" and len(parts) == 2 and parts[0].dtype == np.uint16)
+    ):
+        parts[0] = np.dstack([parts[0]] * 3)
     samples = parts[0] if len(parts) == 1 else np.dstack(parts)
-    icc = _fitting(picture.icc, picture.pixels)
+    icc = _fitting(picture.icc, samples) if kind != "BMP" else None
+    if picture.icc and not icc:
+        notes.append("the colour profile is left out")
     if kind == "TIFF":
         tifffile.imwrite(
             path,
@@ -253,8 +319,9 @@ def encode(path: Path, picture: Picture) -> None:
         path.write_bytes(_with_profile(bytes(imagecodecs.png_encode(samples)), icc))
     else:
         options = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}.get(kind, {})
-        profile = {"icc_profile": icc} if icc and kind != "BMP" else {}
+        profile = {"icc_profile": icc} if icc else {}
         Image.fromarray(samples).save(path, kind, **options, **profile)
+    return tuple(notes)
 
 
 def _with_profile(png: bytes, icc: bytes | None) -> bytes:

@@ -9,10 +9,11 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 
 from vdsrlib.degradation import DEGRADATIONS
 from vdsrlib.engine import Network, prepare
@@ -153,7 +154,8 @@ def enlarge(
 ) -> Picture:
     """Enlarge a picture, to keep: 16 bits stay 16 bits, transparency and colour profile are kept.
 
-    Beside ``picture`` and the result, both of whole samples, it takes the memory of one tile.
+    Beside ``picture`` and the result, both of whole samples, it takes the memory of one tile, and where some
+    of the picture is transparent, of its pixels once more.
 
     Args:
         model: in evaluation mode, on any device.
@@ -162,7 +164,8 @@ def enlarge(
         protocol: the one the weights were trained under.
         work: engine and memory.
     """
-    work, pixels, opacity = work or Work(), picture.pixels, picture.alpha
+    work, opacity = work or Work(), picture.alpha
+    pixels = picture.pixels if opacity is None else _filled(picture.pixels, opacity, 2 * model.depth + 8)
     colour = () if pixels.ndim == 2 and protocol.colour == "luma" else (3,)
     sr = np.empty((*shape, *colour), pixels.dtype)
     for area, (_, plane), chroma in _in_tiles(model, pixels, shape, protocol, work):
@@ -195,6 +198,9 @@ def enlarge_file(
         protocol: the one the weights were trained under.
         work: engine and memory.
 
+    Returns:
+        The result; its notes say what reading changed, and what the target's format cannot hold.
+
     Raises:
         InputError: of the source, the target, or the size, before the long work begins.
     """
@@ -206,13 +212,13 @@ def enlarge_file(
     check_enlargement(old, shape)
     check_pixels(target, *shape, work.max_pixels)
     if picture.alpha is not None and (picture.alpha == np.iinfo(picture.alpha.dtype).max).all():
-        picture = Picture(picture.pixels, None, picture.icc, picture.notes)  # nothing is transparent
+        picture = replace(picture, alpha=None)  # nothing is transparent
     check_target(target, *shape, alpha=picture.alpha is not None)
     check_fit(model, protocol)
     with atomic(target) as temporary:  # which finds out now, whether the place can be written
         result = enlarge(model, picture, shape, protocol, work)
-        encode(temporary, result)
-    return result
+        left_out = encode(temporary, result)
+    return replace(result, notes=(*result.notes, *left_out))
 
 
 def degrade_and_resolve(
@@ -262,6 +268,22 @@ def _in_tiles(
         yield tile.result, (ilr[tile.inner], sr[tile.inner]), chroma
         if work.progress:
             work.progress(done, len(plan))
+
+
+def _filled(pixels: np.ndarray, alpha: np.ndarray, reach: int) -> np.ndarray:
+    """What is wholly transparent gets the nearest colour that is not: else its own, often black, is mixed in.
+
+    A copy, right within ``reach`` of visible pixels, and computed in tiles, as 40 bytes a pixel are needed.
+    """
+    if alpha.all() or not alpha.any():
+        return pixels
+    filled, (height, width) = pixels.copy(), alpha.shape
+    for tile in tiles(height, width, reach, 2**20):
+        hidden = alpha[tile.seen] == 0
+        if hidden.any() and not hidden.all():
+            nearest = distance_transform_edt(hidden, return_distances=False, return_indices=True)
+            filled[tile.result] = pixels[tile.seen][tuple(nearest)][tile.inner]
+    return filled
 
 
 def _taps(shape: Shape, result: Shape, protocol: Protocol) -> tuple[Taps, Taps]:
