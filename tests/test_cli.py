@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vdsrlib import __main__, checkpoint, environment
+from vdsrlib import __main__, checkpoint, environment, resolve
 from vdsrlib.images import list_images, read_image, save_image
 
 
@@ -115,6 +115,22 @@ class TestResolve:
         arguments = [tmp_path / "grey.png", tmp_path / "sr.png", "--scale", 2, "--weights", tiny]
         assert call_cli("resolve", *arguments)[0] == 0
         assert read_image(tmp_path / "sr.png").shape == (180, 202)
+
+    @pytest.mark.parametrize("mode", [[], ["--ground-truth"]])
+    def test_a_file_that_appears_meanwhile_is_kept(self, call_cli, photo_file, tiny, monkeypatch, mode):
+        target = photo_file.with_name("out.png")
+        compute = resolve.predict
+
+        def meanwhile(*arguments):
+            target.write_text("mine")
+            return compute(*arguments)
+
+        monkeypatch.setattr(resolve, "predict", meanwhile)
+        arguments = ["resolve", photo_file, target, "--scale", 2, "--weights", tiny, *mode]
+        check_refused(*call_cli(*arguments), "out.png exists; write another name, or --force")
+        assert target.read_text() == "mine"
+        assert call_cli(*arguments, "--force")[0] == 0
+        assert read_image(target).ndim == 3
 
     def test_existing_file_is_replaced_by_force_alone(self, call_cli, photo_file, tiny):
         arguments = ["resolve", photo_file, photo_file, "--scale", 2, "--weights", tiny]

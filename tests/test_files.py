@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +44,45 @@ def test_mode_is_that_of_any_new_file(tmp_path):
     with atomic(tmp_path / "atomic"):
         pass
     assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+@pytest.mark.parametrize("mode", [0o600, 0o444])
+def test_mode_of_what_is_replaced_is_kept(tmp_path, mode):
+    path = tmp_path / "a"
+    path.touch()
+    path.chmod(mode)
+    with atomic(path) as temporary:
+        temporary.write_text("new")
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", mode)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_without_replace_a_file_that_appears_meanwhile_is_kept(tmp_path, monkeypatch, links):
+    """Also where a file system has no links, which are what does it elsewhere."""
+    if not links:
+
+        def refuse(self, target):
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr(Path, "hardlink_to", refuse)
+    path = tmp_path / "a.txt"
+    with atomic(path, replace=False) as temporary:
+        temporary.write_text("first")
+    assert path.read_text() == "first"
+    assert path.stat().st_nlink == 1
+    with pytest.raises(InputError, match="exists"), atomic(path, replace=False):
+        raise AssertionError("it is asked before the work")
+    path.unlink()
+    with pytest.raises(InputError, match=r"a\.txt exists"), atomic(path, replace=False):
+        path.write_text("theirs")
+    assert path.read_text() == "theirs"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_name_too_long_is_said_before_the_work(tmp_path):
+    with pytest.raises(InputError, match="File name too long"), atomic(tmp_path / ("n" * 300)):
+        raise AssertionError("the work began")
 
 
 def test_places_that_cannot_be_written(tmp_path):

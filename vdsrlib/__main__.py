@@ -19,7 +19,7 @@ from vdsrlib.environment import choose_device, device_name, versions
 from vdsrlib.evaluation import METHODS, ScoreCache, evaluate, predict, self_ensemble
 from vdsrlib.export import export
 from vdsrlib.features import activations, mosaic, survey
-from vdsrlib.files import InputError, check_writable, to_json
+from vdsrlib.files import InputError, check_free, check_writable, to_json
 from vdsrlib.images import image_set, read_image, save_image
 from vdsrlib.parameters import parse_scale, parse_scales
 from vdsrlib.picture import MAX_PIXELS, TooLarge, check_target
@@ -28,7 +28,6 @@ from vdsrlib.recipe import RECIPES, get_recipe
 from vdsrlib.records import write_record
 from vdsrlib.resolve import (
     Work,
-    check_free,
     degrade_and_resolve,
     enlarge_file,
     pair_files,
@@ -318,13 +317,13 @@ def _resolve_one(
     if arguments.ground_truth:
         check_target(new)
         resolved = degrade_and_resolve(loaded.model, read_image(old, limit), arguments.scale, protocol, work)
-        save_image(new, resolved.sr)
+        save_image(new, resolved.sr, replace=arguments.force)
         scores = {"interpolation": resolved.interpolation, "model": resolved.model}
         notes = [f"{name} PSNR {s.psnr:.4f} dB, SSIM {s.ssim:.4f}" for name, s in scores.items() if s]
         height, width = resolved.sr.shape[:2]
     else:
         size = arguments.size or arguments.scale
-        picture = enlarge_file(loaded.model, old, new, size, protocol, work)
+        picture = enlarge_file(loaded.model, old, new, size, protocol, work, replace=arguments.force)
         (height, width), notes = picture.pixels.shape[:2], list(picture.notes)
     return "; ".join([f"{width} x {height} pixels", *notes])
 
@@ -332,7 +331,7 @@ def _resolve_one(
 def _export(arguments: argparse.Namespace) -> int:
     check_free(arguments.output, arguments.force)
     loaded = _load(arguments)
-    export(arguments.output, loaded)
+    export(arguments.output, loaded, replace=arguments.force)
     print(f"{arguments.output}: {loaded.summary()}")
     return 0
 

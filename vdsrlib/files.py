@@ -29,21 +29,38 @@ def writing(place: str | Path) -> Iterator[None]:
         raise WriteError(f"Cannot write {place}: {error.strerror or error}.") from error
 
 
+def check_free(path: str | Path, force: bool) -> None:
+    """Raise InputError where a file of this name would be lost, unless that is wanted."""
+    if os.path.isdir(path):  # noqa: PTH112  which answers for any name, however long
+        raise InputError(f"{path} is a folder; give the name of a file to write.")
+    if os.path.lexists(path) and not force:
+        raise InputError(_taken(path))
+
+
+def _taken(path: str | Path) -> str:
+    return f"{path} exists; write another name, or --force to replace it."
+
+
 @contextmanager
-def atomic(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on success it replaces ``path`` in one step.
+def atomic(path: str | Path, *, replace: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success it becomes ``path`` in one step.
 
     When the block fails, ``path`` is untouched and the temporary file is gone. The temporary name
-    keeps the suffix, since image writers choose their format by it.
+    keeps the suffix, since image writers choose their format by it. A file that is replaced leaves its mode.
+
+    Args:
+        path: the file.
+        replace: whether a file of this name may be lost, also one that appears while the block works.
 
     Raises:
+        InputError: ``path`` is a folder, or there is such a file and it may not be replaced.
         WriteError: the folder cannot be written, or the disk is full.
     """
     path = Path(path)
     with writing(path), ExitStack() as stack:
+        check_free(path, replace)
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise InputError(f"{path} is a folder; give the name of a file to write.")
+        mode = _mode(path)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
@@ -51,11 +68,35 @@ def atomic(path: str | Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        # mkstemp makes files private; give the result the mode that open() would have given.
+        temporary.chmod(mode)  # mkstemp makes files private
+        _place(temporary, path, replace)
+
+
+def _mode(path: Path) -> int:
+    """The permissions of a file; where there is none, those that open() would give it."""
+    try:
+        return path.stat().st_mode & 0o777
+    except FileNotFoundError:
         umask = os.umask(0)
         os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        return 0o666 & ~umask
+
+
+def _place(temporary: Path, path: Path, replace: bool) -> None:
+    """Give a finished file its name; without ``replace``, only if no other file has taken it meanwhile."""
+    if replace:
         temporary.replace(path)
+        return
+    try:
+        try:
+            path.hardlink_to(temporary)  # which fails where a rename would replace
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links: take the name, then put the file into its place
+            path.touch(exist_ok=False)
+            temporary.replace(path)
+    except FileExistsError:
+        raise InputError(_taken(path)) from None
 
 
 @contextmanager

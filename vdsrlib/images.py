@@ -13,8 +13,16 @@ from numpy.typing import DTypeLike
 from skimage.color import rgb2ycbcr, ycbcr2rgb
 
 from vdsrlib.environment import data_root
-from vdsrlib.files import InputError
-from vdsrlib.picture import FORMATS, MAX_PIXELS, Picture, eight_bits, read_picture, write_picture
+from vdsrlib.files import InputError, atomic
+from vdsrlib.picture import (
+    FORMATS,
+    MAX_PIXELS,
+    Picture,
+    check_target,
+    eight_bits,
+    encode,
+    read_picture,
+)
 
 TRAINING_SETS = ("T91", "BSD200")  # the paper's 291 images (section 5.1)
 TEST_SETS = ("Set5", "Set14", "B100", "Urban100")
@@ -47,13 +55,16 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     return eight_bits(read_picture(path, max_pixels).pixels)
 
 
-def save_image(path: str | Path, image: np.ndarray) -> None:
+def save_image(path: str | Path, image: np.ndarray, *, replace: bool = True) -> None:
     """Write a uint8 or [0, 1] float image, atomically; the suffix chooses the format.
 
     Raises:
-        InputError: the suffix is unknown, or the format or the place cannot take it.
+        InputError: the suffix is unknown, the format or the place cannot take it, or there is such a file
+            and it may not be replaced.
     """
-    write_picture(path, Picture(to_uint8(image)))
+    check_target(path, *image.shape[:2])
+    with atomic(path, replace=replace) as temporary:
+        encode(temporary, Picture(to_uint8(image)))
 
 
 def to_float(image: np.ndarray) -> np.ndarray:

@@ -5,11 +5,11 @@ the paper. An RGB network enlarges all three channels. Samples are taken as they
 networks were trained; linear light is not attempted.
 """
 
+import dataclasses
 import math
-import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -105,14 +105,6 @@ def check_enlargement(shape: Shape, result: Shape) -> None:
         )
 
 
-def check_free(path: str | Path, force: bool) -> None:
-    """Raise InputError where a file of this name would be lost, unless that is wanted."""
-    if os.path.isdir(path):  # noqa: PTH112  which answers for any name, however long
-        raise InputError(f"{path} is a folder; give the name of a file to write.")
-    if os.path.lexists(path) and not force:
-        raise InputError(f"{path} exists; write another name, or --force to replace it.")
-
-
 def pair_files(source: Path, target: Path) -> list[tuple[Path, Path]]:
     """Each image of a folder, and its name in another folder; what is only read (GIF) becomes PNG.
 
@@ -187,16 +179,19 @@ def enlarge_file(
     size: float | Shape,
     protocol: Protocol,
     work: Work | None = None,
+    *,
+    replace: bool = True,
 ) -> Picture:
     """Read, enlarge, write; the result appears under its name when it is complete.
 
     Args:
         model: in evaluation mode, on any device.
         source: an image file.
-        target: the name to write, in any of ``picture.FORMATS``; what stands there is replaced.
+        target: the name to write, in any of ``picture.FORMATS``.
         size: the scale, or height and width of the result.
         protocol: the one the weights were trained under.
         work: engine and memory.
+        replace: whether a file that has the target's name may be lost.
 
     Returns:
         The result; its notes say what reading changed, and what the target's format cannot hold.
@@ -212,13 +207,13 @@ def enlarge_file(
     check_enlargement(old, shape)
     check_pixels(target, *shape, work.max_pixels)
     if picture.alpha is not None and (picture.alpha == np.iinfo(picture.alpha.dtype).max).all():
-        picture = replace(picture, alpha=None)  # nothing is transparent
+        picture = dataclasses.replace(picture, alpha=None)  # nothing is transparent
     check_target(target, *shape, alpha=picture.alpha is not None)
     check_fit(model, protocol)
-    with atomic(target) as temporary:  # which finds out now, whether the place can be written
+    with atomic(target, replace=replace) as temporary:  # which asks now whether that can be written
         result = enlarge(model, picture, shape, protocol, work)
         left_out = encode(temporary, result)
-    return replace(result, notes=(*result.notes, *left_out))
+    return dataclasses.replace(result, notes=(*result.notes, *left_out))
 
 
 def degrade_and_resolve(
