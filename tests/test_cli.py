@@ -2,7 +2,14 @@
 
 import io
 import json
+import os
+import re
+import shutil
+import subprocess
 import sys
+import tempfile
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -206,6 +213,7 @@ def test_help_names_every_command(call_cli, capsys):
     assert all(name in out for name in ("train", "evaluate", "resolve", "features", "doctor"))
 
 
+LONG = "n" * 300
 ABSENT = "cuda" if torch.backends.mps.is_available() else "mps"
 WRONG = {
     "no command": ("", "command"),
@@ -236,6 +244,11 @@ WRONG = {
     "OUT in a file": ("resolve photo.png notes.txt/out.png --scale 2", "Cannot write"),
     "OUTDIR is a file": ("features photo.png notes.txt --scale 2", "Cannot write"),
     "no weights": ("resolve photo.png out.png --scale 2 --weights none.pt", "no weights file none.pt"),
+    "name of weights too long": (f"resolve photo.png out.png --scale 2 --weights {LONG}", LONG),
+    "name of a set too long": (f"evaluate --images {LONG} --scale 2", LONG),
+    "name of a target folder too long": (f"resolve set {LONG} --scale 2", f"{LONG}: File name too long"),
+    "a link to itself": ("resolve loop out.png --scale 2", "loop"),
+    "a target that is a link to itself": ("resolve set loop --scale 2", "Cannot write in loop"),
     "HTML as weights": ("evaluate --images set --scale 2 --weights page.safetensors", "damaged"),
     "cut weights": ("features photo.png maps --scale 2 --weights cut.safetensors", "damaged"),
     "image as weights": ("resolve photo.png out.png --scale 2 --weights photo.png", "damaged"),
@@ -275,6 +288,7 @@ def workplace(tmp_path, photo, tiny, monkeypatch):
     (tmp_path / "broken").mkdir()
     (tmp_path / "empty").mkdir()
     (tmp_path / "folder.png").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "notes.txt").write_text("No image.")
     (tmp_path / "page.safetensors").write_text("<!DOCTYPE html><title>404</title>")
     (tmp_path / "cut.safetensors").write_bytes(tiny.read_bytes()[:400])
@@ -334,6 +348,113 @@ def test_wrong_input_as_a_process(workplace, run_cli, name):
     assert snapshot(workplace) == before
 
 
+@pytest.fixture
+def locked(photo, tiny, monkeypatch):
+    """A current folder with one that cannot be entered; root, whom nothing stops, becomes somebody else."""
+    if os.name == "nt":
+        pytest.skip("Windows has no such modes")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        monkeypatch.chdir(folder)
+        folder.chmod(0o777)
+        shutil.copy(tiny, "w.safetensors")
+        save_image("in/a.png", photo)
+        save_image("in/b.png", photo)
+        save_image("locked/set/a.png", photo)
+        Path("in/lost.png").symlink_to("../locked/set/a.png")
+        shutil.copy(tiny, "secret.safetensors")
+        Path("secret.safetensors").chmod(0)
+        Path("locked").chmod(0)
+        root = os.geteuid() == 0
+        if root:
+            os.seteuid(65534)
+        yield folder
+        if root:
+            os.seteuid(0)
+        Path("locked").chmod(0o700)
+
+
+def test_one_image_behind_a_locked_door(locked, call_cli):
+    """It alone fails, as a broken one does."""
+    options = ["--scale", 2, "--weights", "w.safetensors"]
+    for command in (["resolve", "in", "out"], ["evaluate", "--images", "in"]):
+        status, out, error = call_cli(*command, *options)
+        assert status == 1
+        assert all(name in out for name in ("a", "b"))
+        first, *rest = error.splitlines()
+        assert first.startswith("vdsrlib: in/lost.png cannot be read")
+        assert "Permission denied" in first
+        assert len(rest) == (command[0] == "resolve")
+    assert sorted(path.name for path in (locked / "out").iterdir()) == ["a.png", "b.png"]
+
+
+def test_places_that_cannot_be_read(locked, call_cli, monkeypatch):
+    options = ["--scale", 2, "--weights"]
+    secret = ["in/a.png", "out.png", *options, "secret.safetensors"]
+    check_refused(*call_cli("resolve", *secret), "secret.safetensors cannot be read (Permission denied)")
+    inside = ["--images", "locked/set", *options, "w.safetensors"]
+    check_refused(*call_cli("evaluate", *inside), "locked/set cannot be read (Permission denied)")
+    monkeypatch.setenv("VDSR_DATA", "locked/set")
+    status, out, _ = call_cli("doctor")
+    assert status == 1
+    assert "FAIL data: locked/set cannot be read (Permission denied)." in out
+    monkeypatch.setenv("VDSR_DATA", ".")
+    Path("Set5").symlink_to("locked/set")
+    out = call_cli("doctor")[1]
+    assert "FAIL data Set5: Set5 cannot be read (Permission denied)." in out
+    assert "FAIL no Set14" in out
+
+
+def test_any_other_error_of_a_place_is_one_sentence(call_cli, monkeypatch, photo_file, tiny):
+    def fail(*_, **__):
+        raise PermissionError(13, "Permission denied", "/somewhere")
+
+    monkeypatch.setattr(__main__, "enlarge_file", fail)
+    arguments = [photo_file, "out.png", "--scale", 2, "--weights", tiny]
+    check_refused(*call_cli("resolve", *arguments), "vdsrlib: /somewhere: Permission denied.")
+
+
+class TestStreams:
+    """What is printed is read, or not, by other programs."""
+
+    @pytest.mark.parametrize("buffered", [True, False])
+    @pytest.mark.parametrize(
+        ("closed", "status", "sentence"),
+        [(True, 141, ""), (False, 2, "vdsrlib: standard output: No space left on device.\n")],
+        ids=["closed pipe", "full disk"],
+    )
+    def test_stdout_that_takes_nothing(self, cli_environment, tmp_path, buffered, closed, status, sentence):
+        if closed:
+            end, stdout = os.pipe()
+            os.close(end)
+        elif Path("/dev/full").exists():
+            stdout = os.open("/dev/full", os.O_WRONLY)
+        else:
+            pytest.skip("there is no /dev/full")
+        environment = {**cli_environment, "PYTHONUNBUFFERED": "" if buffered else "1"}
+        command = [sys.executable, "-m", "vdsrlib", "doctor"]
+        streams = {"stdout": stdout, "stderr": subprocess.PIPE}
+        run = subprocess.run(command, cwd=tmp_path, env=environment, text=True, **streams)
+        os.close(stdout)
+        assert (run.returncode, run.stderr) == (status, sentence)
+
+    def test_names_that_the_encoding_lacks(self, run_cli, tmp_path, grey_photo, tiny):
+        save_image(tmp_path / "in/größer.png", grey_photo)
+        save_image(tmp_path / "in/\udcff.png", grey_photo)  # a byte that is no UTF-8
+        options = ["--scale", 1.5, "--weights", tiny]
+        run = run_cli("resolve", "in", "out", *options, PYTHONIOENCODING="ascii")
+        assert (run.returncode, run.stderr) == (0, "")
+        names = [line.split(":")[0] for line in run.stdout.splitlines()]
+        assert names == [r"out/gr\xf6\xdfer.png", r"out/\udcff.png"]
+
+    def test_an_engine_that_falls_back_says_so_in_one_sentence(self, run_cli, tmp_path, photo_file, tiny):
+        (tmp_path / "onnxruntime.py").write_text("raise ImportError('a broken\\nbuild')")
+        run = run_cli("resolve", "photo.png", "out.png", "--scale", 2, "--weights", tiny)
+        assert run.returncode == 0
+        sentence = r"vdsrlib: The engine onnxruntime fails \(a broken build\).* The next engine is \w+\.\n"
+        assert re.fullmatch(sentence, run.stderr)
+
+
 def test_photograph_from_a_phone(workplace, call_cli, tiny, photo):
     """JPEG, turned by its EXIF tag."""
     exif = Image.Exif()
@@ -356,6 +477,7 @@ def test_a_line_is_one_write(monkeypatch):
             return len(data)
 
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(Recorder(), write_through=True))
-    __main__._write_whole_lines()
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # which is changed, too
+    __main__._speak_plainly()
     print("1/6 depth 2")
     assert writes == [b"1/6 depth 2\n"]

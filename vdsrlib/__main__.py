@@ -5,8 +5,9 @@ import io
 import os
 import signal
 import sys
+import warnings
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from tabulate import tabulate
 from tqdm import tqdm
@@ -19,7 +20,7 @@ from vdsrlib.environment import choose_device, device_name, versions
 from vdsrlib.evaluation import METHODS, ScoreCache, evaluate, predict, self_ensemble
 from vdsrlib.export import export
 from vdsrlib.features import activations, mosaic, survey
-from vdsrlib.files import InputError, check_free, check_writable, to_json
+from vdsrlib.files import InputError, Notice, check_free, check_writable, to_json
 from vdsrlib.images import image_set, read_image, save_image
 from vdsrlib.parameters import parse_scale, parse_scales
 from vdsrlib.picture import MAX_PIXELS, TooLarge, check_target
@@ -151,8 +152,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _sentence(error: InputError) -> str:
+def _sentence(error: Warning | Exception | str) -> str:
     return " ".join(str(error).split())
+
+
+def _say(text: str) -> None:
+    """Print a line of results; an error names standard output, as that of a file names the file."""
+    try:
+        print(text)
+    except OSError as error:
+        error.filename = "standard output"
+        raise
 
 
 def _count(text: str) -> int:
@@ -187,7 +197,7 @@ def _train(arguments: argparse.Namespace) -> int:
         device=arguments.device,
     )
     if _leads():
-        print(f"Weights: {run.weights}")
+        _say(f"Weights: {run.weights}")
     return 0
 
 
@@ -200,7 +210,7 @@ def _study(arguments: argparse.Namespace) -> int:
         check_writable(Path(arguments.out).parent)
     if _leads():
         cost = f"{len(grid)} runs, {studies.petaflops(grid):.2g} PFLOP"
-        print(f"{study.source}: {study.claim}? {cost}")
+        _say(f"{study.source}: {study.claim}? {cost}")
     done = studies.conduct(
         name,
         size,
@@ -215,8 +225,8 @@ def _study(arguments: argparse.Namespace) -> int:
     )
     if _leads():
         if done.results:
-            print(tabulate(*findings.table(done.results), disable_numparse=True))
-            print(f"{study.claim[0].upper()}{study.claim[1:]}: {study.judge(done.results)}")
+            _say(tabulate(*findings.table(done.results), disable_numparse=True))
+            _say(f"{study.claim[0].upper()}{study.claim[1:]}: {study.judge(done.results)}")
         if arguments.out:
             asked = {k: v for k, v in vars(arguments).items() if k not in ("run", "knobs", "command", "out")}
             where = choose_device(arguments.device)
@@ -260,14 +270,14 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             "versions": versions(),
             **result,
         }
-        print(to_json(record))
+        _say(to_json(record))
         return status
-    print(f"{protocol.name} protocol, x{arguments.scale:g}, {loaded.summary()}")
+    _say(f"{protocol.name} protocol, x{arguments.scale:g}, {loaded.summary()}")
     rows = [
         [row["name"], *(f"{row[m]['psnr']:.2f} / {row[m]['ssim']:.4f}" for m in METHODS)]
         for row in [*result["images"], {"name": f"mean of {len(result['images'])}", **result["mean"]}]
     ]
-    print(tabulate(rows, ["PSNR (dB) / SSIM", *METHODS], disable_numparse=True))
+    _say(tabulate(rows, ["PSNR (dB) / SSIM", *METHODS], disable_numparse=True))
     return status
 
 
@@ -282,13 +292,15 @@ def _resolve(arguments: argparse.Namespace) -> int:
         check_free(target, arguments.force)
     loaded = _load(arguments)
     prepare(loaded.model, arguments.engine)  # refuses an engine before any work
+    if folder:
+        check_writable(target)
     failures = []
     for number, (old, new) in enumerate(jobs, start=1):
         title = f"{number}/{len(jobs)} {old.name}" if folder else None
         try:
             check_free(new, arguments.force)
             with tqdm(desc=title, unit="tile", leave=False, disable=not sys.stderr.isatty()) as bar:
-                print(f"{new}: {_resolve_one(arguments, loaded, old, new, bar)}")
+                _say(f"{new}: {_resolve_one(arguments, loaded, old, new, bar)}")
         except InputError as error:
             if isinstance(error, TooLarge):
                 error = InputError(f"{error} Raise it with --max-megapixels if that is what you want.")
@@ -332,7 +344,7 @@ def _export(arguments: argparse.Namespace) -> int:
     check_free(arguments.output, arguments.force)
     loaded = _load(arguments)
     export(arguments.output, loaded, replace=arguments.force)
-    print(f"{arguments.output}: {loaded.summary()}")
+    _say(f"{arguments.output}: {loaded.summary()}")
     return 0
 
 
@@ -352,30 +364,39 @@ def _features(arguments: argparse.Namespace) -> int:
     for layer in layers or activations(loaded.model, ilr, protocol):
         save_image(folder / f"{layer.name}.png", mosaic(layer))
         names.append(layer.name)
-    print(f"{folder}: lr, sr and {len(names)} layers")
+    _say(f"{folder}: lr, sr and {len(names)} layers")
     return 0
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
     report = doctor()
     for passed, sentence in report:
-        print(f"{'OK  ' if passed else 'FAIL'} {sentence}")
+        _say(f"{'OK  ' if passed else 'FAIL'} {sentence}")
     return 0 if all(passed for passed, _ in report) else 1
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; returns its exit status: 0, 1 for a failed check, 2 for wrong input."""
+    """Run a command; returns its exit status.
+
+    0, 1 for a failed check, 2 for wrong input or a place that fails; and, as shells have it, 130 after Ctrl-C
+    and 141 where nobody reads on, as behind ``head``.
+    """
     try:
         arguments = _parser().parse_args(argv)
         return arguments.run(arguments)
     except LeaderError:
         return 2
     except InputError as error:
-        rank = "" if _leads() else f"rank {os.environ['RANK']}: "
-        print(f"vdsrlib: {rank}{_sentence(error)}", file=sys.stderr)
-        return 2
+        sentence = _sentence(error)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            return 141
+        sentence = f"{error.filename}: {error.strerror}." if error.filename else f"{error}."
     except KeyboardInterrupt:
         return 130
+    rank = "" if _leads() else f"rank {os.environ['RANK']}: "
+    print(f"vdsrlib: {rank}{sentence}", file=sys.stderr)
+    return 2
 
 
 def _terminate(number: int, _: object) -> NoReturn:
@@ -383,17 +404,36 @@ def _terminate(number: int, _: object) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def _write_whole_lines() -> None:
-    """Let print write every line at once, and whole.
+def _speak_plainly() -> None:
+    """Let print write every line at once, whole, and in any encoding; and warnings of ours be sentences.
 
     torchrun's processes do not buffer: a line and its end are two writes, and others may write between.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(line_buffering=True, write_through=False)
+            stream.reconfigure(line_buffering=True, write_through=False, errors="backslashreplace")
+    usual = warnings.formatwarning
+
+    def line(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> str:
+        ours = issubclass(category, Notice)  # to which Python would add a line of its source
+        return f"vdsrlib: {_sentence(message)}\n" if ours else usual(message, category, *place, **more)
+
+    warnings.formatwarning = line
+
+
+def _let_go() -> None:
+    """Let go what a stream could not write: Python would try again when it ends, and fail aloud."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 if __name__ == "__main__":
-    _write_whole_lines()
+    _speak_plainly()
     signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    finally:
+        _let_go()

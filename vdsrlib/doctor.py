@@ -1,11 +1,12 @@
 """Does this machine have what the project needs?"""
 
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import torch
 
 from vdsrlib import checkpoint, environment, images
-from vdsrlib.files import InputError
+from vdsrlib.files import InputError, reading
 
 
 def doctor() -> list[tuple[bool, str]]:
@@ -27,10 +28,7 @@ def doctor() -> list[tuple[bool, str]]:
         if root is None:
             report.append((True, "data: VDSR_DATA is not set, the bundled photographs are used"))
         else:
-            for name in (*images.TRAINING_SETS, *images.TEST_SETS):
-                found = (root / name).is_dir()
-                count = len(images.list_images(root / name)) if found else 0
-                report.append((found, f"data {name}: {count} images" if found else f"no {name}"))
+            report += [_images(root / name) for name in (*images.TRAINING_SETS, *images.TEST_SETS)]
     except InputError as error:
         report.append((False, f"data: {error}"))
     try:
@@ -40,3 +38,13 @@ def doctor() -> list[tuple[bool, str]]:
     except InputError as error:
         report.append((False, f"weights: {error}"))
     return report
+
+
+def _images(folder: Path) -> tuple[bool, str]:
+    try:
+        with reading(folder):
+            if not folder.is_dir():
+                return False, f"no {folder.name}"
+        return True, f"data {folder.name}: {len(images.list_images(folder))} images"
+    except InputError as error:
+        return False, f"data {folder.name}: {error}"

@@ -20,6 +20,19 @@ class WriteError(InputError):
     """A place cannot be written."""
 
 
+class Notice(UserWarning):
+    """Something that users should know, while the work goes on: a sentence."""
+
+
+@contextmanager
+def reading(place: str | Path) -> Iterator[None]:
+    """Say of an OSError in the block that ``place`` cannot be read, as an InputError."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{place} cannot be read ({error.strerror or error}).") from error
+
+
 @contextmanager
 def writing(place: str | Path) -> Iterator[None]:
     """Say of an OSError in the block that ``place`` cannot be written, as a WriteError."""
@@ -151,13 +164,12 @@ def sha256(path: str | Path) -> str:
     Raises:
         InputError: the file cannot be read.
     """
-    try:
+    with reading(path):
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
 
 
 def contents(paths: Iterable[Path]) -> str:
     """One hash of the names and bytes of files, in their order; of a link that leads nowhere, of its name."""
-    found = [[path.name, sha256(path) if path.is_file() else None] for path in paths]
+    # os.path answers wherever a link leads, also into a place that cannot be entered
+    found = [[path.name, sha256(path) if os.path.isfile(path) else None] for path in paths]  # noqa: PTH113
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()

@@ -4,6 +4,7 @@ An image in this project is a NumPy array, height x width (grey) or height x wid
 uint8 in 0..255 (uint16, in 0..65535, where that is said) or floating point in [0, 1].
 """
 
+import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from numpy.typing import DTypeLike
 from skimage.color import rgb2ycbcr, ycbcr2rgb
 
 from vdsrlib.environment import data_root
-from vdsrlib.files import InputError, atomic
+from vdsrlib.files import InputError, atomic, reading
 from vdsrlib.picture import (
     FORMATS,
     MAX_PIXELS,
@@ -113,21 +114,22 @@ def merge_luma(y: np.ndarray, chroma: np.ndarray) -> np.ndarray:
 def list_images(folder: str | Path, suffixes: Collection[str] = FORMATS) -> list[Path]:
     """The images of a folder, by name: files with one of the suffixes, other than hidden ones.
 
-    A link that leads nowhere is among them: what reads it says so.
+    A link that leads nowhere, or where nothing can be read, is among them: what reads it says so.
 
     Raises:
-        InputError: there is no such folder, or no image in it.
+        InputError: there is no such folder, it cannot be read, or there is no image in it.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"There is no folder {folder}.")
-    paths = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in suffixes
-        and not path.name.startswith(".")
-        and (path.is_file() or not path.exists())
-    )
+    with reading(folder):
+        if not folder.is_dir():
+            raise InputError(f"There is no folder {folder}.")
+        paths = sorted(
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() in suffixes
+            and not path.name.startswith(".")
+            and (os.path.isfile(path) or not os.path.exists(path))  # noqa: PTH110, PTH113  these never raise
+        )
     if not paths:
         raise InputError(f"There is no image in {folder} (looked for {', '.join(sorted(suffixes))}).")
     return paths
@@ -139,11 +141,13 @@ def image_set(name: str | Path) -> list[Path]:
     Raises:
         InputError: there is neither, or no image in it.
     """
-    root, folder = data_root(), Path(name)
-    if root and not folder.is_dir():
-        folder = root / name
-    if not folder.is_dir():
-        raise InputError(f"There is no folder {name}, nor a set of that name in a folder named by VDSR_DATA.")
+    folder = Path(name)
+    with reading(name):
+        if not folder.is_dir() and (root := data_root()):
+            folder = root / name
+        if not folder.is_dir():
+            sentence = f"There is no folder {name}, nor a set of that name in a folder named by VDSR_DATA."
+            raise InputError(sentence)
     return list_images(folder)
 
 

@@ -7,6 +7,7 @@ networks were trained; linear light is not attempted.
 
 import dataclasses
 import math
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -111,9 +112,10 @@ def pair_files(source: Path, target: Path) -> list[tuple[Path, Path]]:
     Raises:
         InputError: there is no image in ``source``, or ``target`` is a file's name or the same folder.
     """
-    if target.suffix.lower() in FORMATS or target.is_file():
+    # os.path answers for any name, however long, and for a link that leads to itself
+    if target.suffix.lower() in FORMATS or os.path.isfile(target):  # noqa: PTH113
         raise InputError(f"{source} is a folder; {target} must be a folder then, for its images.")
-    if source.resolve() == target.resolve():
+    if os.path.exists(target) and target.samefile(source):  # noqa: PTH110
         raise InputError(f"{target} is the folder of the images themselves; write to another one.")
     return [
         (path, target / (path.name if path.suffix.lower() in FORMATS else f"{path.name}.png"))
