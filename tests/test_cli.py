@@ -11,6 +11,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import torch
@@ -138,6 +139,41 @@ class TestResolve:
         assert target.read_text() == "mine"
         assert call_cli(*arguments, "--force")[0] == 0
         assert read_image(target).ndim == 3
+
+    def test_ground_truth_tells_what_was_changed_in_reading(self, call_cli, tmp_path, photo, tiny):
+        frames = [Image.fromarray(photo[:, i : i + 90]) for i in (0, 30)]
+        frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:])
+        wide = np.dstack([photo, photo[..., :1] // 2]).astype(np.uint16) * 257
+        (tmp_path / "b.png").write_bytes(imagecodecs.png_encode(wide))
+        for name, notes in {
+            "a.png": "; the first of 2 frames\n",
+            "b.png": "; transparency is dropped; 16-bit samples are reduced to 8\n",
+        }.items():
+            arguments = [tmp_path / name, tmp_path / f"sr-{name}", "--scale", 2, "--weights", tiny]
+            status, out, error = call_cli("resolve", *arguments, "--ground-truth")
+            assert (status, error) == (0, "")
+            assert out.endswith(notes)
+
+    @pytest.mark.parametrize("ask", [np.empty, torch.empty])
+    def test_one_image_too_large_for_the_memory(self, call_cli, tmp_path, photo, tiny, monkeypatch, ask):
+        for name in ("a", "b", "c"):
+            save_image(tmp_path / f"in/{name}.png", photo[: 80 if name == "b" else 70])
+        compute = resolve.predict
+
+        def greedy(model, ilr, *others):
+            return ask(2**58) if len(ilr) == 160 else compute(model, ilr, *others)
+
+        monkeypatch.setattr(resolve, "predict", greedy)
+        options = ["--scale", 2, "--weights", tiny]
+        status, _, error = call_cli("resolve", tmp_path / "in", tmp_path / "out", *options)
+        assert status == 1
+        first, _ = error.splitlines()
+        assert first.endswith(
+            "b.png needs more memory than there is; a smaller scale or a smaller --memory may do."
+        )
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+        alone = [tmp_path / "in/b.png", tmp_path / "b.png", *options]
+        check_refused(*call_cli("resolve", *alone), "b.png needs more memory than there is")
 
     def test_existing_file_is_replaced_by_force_alone(self, call_cli, photo_file, tiny):
         arguments = ["resolve", photo_file, photo_file, "--scale", 2, "--weights", tiny]

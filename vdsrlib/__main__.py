@@ -20,8 +20,8 @@ from vdsrlib.environment import choose_device, device_name, versions
 from vdsrlib.evaluation import METHODS, ScoreCache, evaluate, predict, self_ensemble
 from vdsrlib.export import export
 from vdsrlib.features import activations, mosaic, survey
-from vdsrlib.files import InputError, Notice, check_free, check_writable, to_json
-from vdsrlib.images import image_set, read_image, save_image
+from vdsrlib.files import InputError, Notice, check_free, check_writable, memory_for, to_json
+from vdsrlib.images import image_set, read_image, read_with_notes, save_image
 from vdsrlib.parameters import parse_scale, parse_scales
 from vdsrlib.picture import MAX_PIXELS, TooLarge, check_target
 from vdsrlib.protocol import PROTOCOLS, get_protocol
@@ -256,8 +256,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             )
     if not world.leads:
         return 0
-    for failure in result["failed"]:
-        print(f"vdsrlib: {failure}", file=sys.stderr)
+    for sentence in (*result["notes"], *result["failed"]):
+        print(f"vdsrlib: {sentence}", file=sys.stderr)
     status = 1 if result["failed"] else 0
     if arguments.json:
         record = {
@@ -300,7 +300,9 @@ def _resolve(arguments: argparse.Namespace) -> int:
         try:
             check_free(new, arguments.force)
             with tqdm(desc=title, unit="tile", leave=False, disable=not sys.stderr.isatty()) as bar:
-                _say(f"{new}: {_resolve_one(arguments, loaded, old, new, bar)}")
+                with memory_for(old, "a smaller scale or a smaller --memory may do"):
+                    done = _resolve_one(arguments, loaded, old, new, bar)
+                _say(f"{new}: {done}")
         except InputError as error:
             if isinstance(error, TooLarge):
                 error = InputError(f"{error} Raise it with --max-megapixels if that is what you want.")
@@ -328,15 +330,17 @@ def _resolve_one(
     protocol = get_protocol(loaded.protocol)
     if arguments.ground_truth:
         check_target(new)
-        resolved = degrade_and_resolve(loaded.model, read_image(old, limit), arguments.scale, protocol, work)
+        image, notes = read_with_notes(old, limit)
+        resolved = degrade_and_resolve(loaded.model, image, arguments.scale, protocol, work)
         save_image(new, resolved.sr, replace=arguments.force)
         scores = {"interpolation": resolved.interpolation, "model": resolved.model}
-        notes = [f"{name} PSNR {s.psnr:.4f} dB, SSIM {s.ssim:.4f}" for name, s in scores.items() if s]
+        found = [f"{name} PSNR {s.psnr:.4f} dB, SSIM {s.ssim:.4f}" for name, s in scores.items() if s]
+        notes = (*found, *notes)
         height, width = resolved.sr.shape[:2]
     else:
         size = arguments.size or arguments.scale
         picture = enlarge_file(loaded.model, old, new, size, protocol, work, replace=arguments.force)
-        (height, width), notes = picture.pixels.shape[:2], list(picture.notes)
+        (height, width), notes = picture.pixels.shape[:2], picture.notes
     return "; ".join([f"{width} x {height} pixels", *notes])
 
 

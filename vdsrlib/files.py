@@ -42,6 +42,19 @@ def writing(place: str | Path) -> Iterator[None]:
         raise WriteError(f"Cannot write {place}: {error.strerror or error}.") from error
 
 
+@contextmanager
+def memory_for(place: str | Path, advice: str) -> Iterator[None]:
+    """Say of an error for want of memory in the block that ``place`` needs more, as an InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # PyTorch and the other engines have no class of their own for it
+        if isinstance(error, MemoryError) or "memory" in str(error):
+            raise InputError(f"{place} needs more memory than there is; {advice}.") from error
+        raise
+
+
 def check_free(path: str | Path, force: bool) -> None:
     """Raise InputError where a file of this name would be lost, unless that is wanted."""
     if os.path.isdir(path):  # noqa: PTH112  which answers for any name, however long

@@ -53,7 +53,18 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     Raises:
         InputError: the file is missing, is no image that can be decoded whole, or is too large.
     """
-    return eight_bits(read_picture(path, max_pixels).pixels)
+    return read_with_notes(path, max_pixels)[0]
+
+
+def read_with_notes(path: str | Path, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, tuple[str, ...]]:
+    """``read_image``, and what that changed or left out, each a few words for people."""
+    picture = read_picture(path, max_pixels)
+    alpha, notes = picture.alpha, picture.notes
+    if alpha is not None and (alpha != np.iinfo(alpha.dtype).max).any():
+        notes += ("transparency is dropped",)
+    if picture.pixels.dtype == np.uint16:
+        notes += ("16-bit samples are reduced to 8",)
+    return eight_bits(picture.pixels), notes
 
 
 def save_image(path: str | Path, image: np.ndarray, *, replace: bool = True) -> None:
