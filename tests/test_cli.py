@@ -18,7 +18,9 @@ import torch
 from PIL import Image
 
 from vdsrlib import __main__, checkpoint, environment, resolve
-from vdsrlib.images import list_images, read_image, save_image
+from vdsrlib.images import list_images, read_image, save_image, to_uint8
+from vdsrlib.protocol import PAPER, Protocol
+from vdsrlib.resolve import degrade_and_resolve
 
 
 def strict_json(text: str) -> dict:
@@ -76,6 +78,20 @@ class TestEvaluate:
     def test_protocol_of_the_weights(self, call_cli, folder, tiny_rgb):
         arguments = ["evaluate", "--images", folder, "--scale", 2, "--weights", tiny_rgb, "--json"]
         assert strict_json(call_cli(*arguments)[1])["protocol"] == "seed"
+
+    def test_what_was_changed_in_reading_is_told(self, call_cli, folder, tiny, photo):
+        Image.fromarray(np.dstack([photo, photo[..., 0]])).save(folder / "c.png")
+        arguments = ["--images", folder, "--scale", 2, "--weights", tiny, "--json"]
+        status, out, error = call_cli("evaluate", *arguments)
+        assert (status, error) == (0, f"vdsrlib: {folder / 'c.png'}: transparency is dropped.\n")
+        assert strict_json(out)["notes"] == [f"{folder / 'c.png'}: transparency is dropped."]
+
+    def test_a_folder_needs_no_data_set(self, call_cli, folder, tiny, monkeypatch):
+        monkeypatch.setenv("VDSR_DATA", str(folder / "none"))
+        assert call_cli("evaluate", "--images", folder, "--scale", 2, "--weights", tiny)[0] == 0
+        status, _, error = call_cli("evaluate", "--images", "Set5", "--scale", 2, "--weights", tiny)
+        assert status == 2
+        assert "VDSR_DATA names" in error
 
     def test_set_by_name(self, call_cli, folder, tiny, monkeypatch):
         """As the README has it; a folder of that name, here, goes first."""
@@ -184,24 +200,69 @@ class TestResolve:
         assert read_image(photo_file).shape == (192, 240, 3)
 
 
-def test_features(call_cli, photo_file, make_model, tmp_path):
-    depth = 4
-    info = {"protocol": "paper", "scales": [2], "recipe": "test", "data": "nothing"}
-    checkpoint.save(tmp_path / "w.safetensors", make_model(depth=depth, width=9), info)
-    arguments = [photo_file, tmp_path / "maps", "--scale", 2, "--weights", tmp_path / "w.safetensors"]
-    status, _, error = call_cli("features", *arguments)
-    assert (status, error) == (0, "")
-    convs = {f"conv.{i}" for i in range(1, depth + 1)}
-    relus = {f"relu.{i}" for i in range(1, depth)}
-    pictures = {path.stem: read_image(path) for path in list_images(tmp_path / "maps")}
-    assert {path.name for path in (tmp_path / "maps").iterdir()} == {f"{name}.png" for name in pictures}
-    assert set(pictures) == {"lr", "sr"} | convs | relus
-    assert pictures["lr"].shape == (48, 60, 3)
-    assert pictures["sr"].shape == (96, 120, 3)
-    assert pictures["conv.1"].shape == (3 * 97 - 1, 3 * 121 - 1)
-    assert pictures["conv.4"].shape == (96, 120)
-    assert all(picture.std() > 0 for picture in pictures.values())
-    assert (pictures["conv.1"] != pictures["relu.1"]).any()
+class TestFeatures:
+    @pytest.fixture
+    def features(self, call_cli, photo_file, make_model, tmp_path):
+        info = {"protocol": "paper", "scales": [2], "recipe": "test", "data": "nothing"}
+        weights = tmp_path / "w.safetensors"
+        checkpoint.save(weights, make_model(depth=4, width=9), info)
+
+        def run(*options, image=photo_file):
+            arguments = [image, tmp_path / "maps", "--scale", 2, "--weights", weights]
+            return call_cli("features", *arguments, *options)
+
+        return run
+
+    def test_pictures(self, features, tmp_path):
+        depth = 4
+        status, _, error = features()
+        assert (status, error) == (0, "")
+        convs = {f"conv.{i}" for i in range(1, depth + 1)}
+        relus = {f"relu.{i}" for i in range(1, depth)}
+        pictures = {path.stem: read_image(path) for path in list_images(tmp_path / "maps")}
+        assert {path.name for path in (tmp_path / "maps").iterdir()} == {f"{name}.png" for name in pictures}
+        assert set(pictures) == {"lr", "sr"} | convs | relus
+        assert pictures["lr"].shape == (48, 60, 3)
+        assert pictures["sr"].shape == (96, 120, 3)
+        assert pictures["conv.1"].shape == (3 * 97 - 1, 3 * 121 - 1)
+        assert pictures["conv.4"].shape == (96, 120)
+        assert all(picture.std() > 0 for picture in pictures.values())
+        assert (pictures["conv.1"] != pictures["relu.1"]).any()
+
+    @pytest.mark.parametrize("size", [(96, 120), (1030, 1040)], ids=["small", "large"])
+    def test_the_network_passes_once(self, features, tmp_path, photo, monkeypatch, size):
+        """And SR is the one of ``resolve --ground-truth``."""
+        save_image(tmp_path / "a.png", np.tile(photo, (11, 9, 1))[: size[0], : size[1]])
+        calls = []
+        monkeypatch.setattr(resolve, "predict", lambda *_: calls.append("predict"))
+        degrade = Protocol.degrade
+        monkeypatch.setattr(Protocol, "degrade", lambda *a: calls.append(a[1].ndim) or degrade(*a))
+        assert features(image=tmp_path / "a.png")[0] == 0
+        assert calls == [2, 3]  # luma and chroma
+        monkeypatch.undo()
+        weights = checkpoint.load(tmp_path / "w.safetensors")
+        wanted = to_uint8(degrade_and_resolve(weights.model, read_image(tmp_path / "a.png"), 2, PAPER).sr)
+        apart = np.abs(read_image(tmp_path / "maps/sr.png").astype(int) - wanted)
+        assert apart.max() <= 1
+        assert apart.mean() < 1e-3  # float32 rounds halves
+
+    def test_force_alone_uses_a_folder_with_files(self, features, tmp_path):
+        (tmp_path / "maps").mkdir()
+        (tmp_path / "maps/lr.png").write_text("mine")
+        check_refused(*features(), "maps is not empty; write another name, or --force")
+        assert (tmp_path / "maps/lr.png").read_text() == "mine"
+        assert features("--force")[0] == 0
+        assert len(list_images(tmp_path / "maps")) == 9
+
+    def test_no_half_a_set_on_a_full_disk(self, features, tmp_path, full_disk):
+        with full_disk():
+            status, out, error = features()
+        check_refused(status, out, error, "File too large")
+        assert not (tmp_path / "maps").exists()
+
+    def test_what_was_changed_in_reading_is_told(self, features, tmp_path, photo):
+        Image.fromarray(np.dstack([photo, photo[..., 0]])).save(tmp_path / "clear.png")
+        assert "7 layers; transparency is dropped\n" in features(image=tmp_path / "clear.png")[1]
 
 
 class TestDoctor:

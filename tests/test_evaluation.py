@@ -255,7 +255,6 @@ class TestCache:
             {"score": [30, 0.9]},
             {"seconds": "abc"},
         ],
-        ids=str,
     )
     def test_a_value_of_the_wrong_type_is_computed_again(self, score, tmp_path, change):
         first = score()

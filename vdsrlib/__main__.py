@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 from tabulate import tabulate
 from tqdm import tqdm
 
@@ -19,12 +20,13 @@ from vdsrlib.engine import ENGINES, prepare
 from vdsrlib.environment import choose_device, device_name, versions
 from vdsrlib.evaluation import METHODS, ScoreCache, evaluate, predict, self_ensemble
 from vdsrlib.export import export
-from vdsrlib.features import activations, mosaic, survey
-from vdsrlib.files import InputError, Notice, check_free, check_writable, memory_for, to_json
-from vdsrlib.images import image_set, read_image, read_with_notes, save_image
+from vdsrlib.features import activations, mosaic, of_last_layer, survey
+from vdsrlib.files import InputError, Notice, atomic_files, check_free, check_writable, memory_for, to_json
+from vdsrlib.images import image_set, read_with_notes, save_image
+from vdsrlib.model import VDSR
 from vdsrlib.parameters import parse_scale, parse_scales
 from vdsrlib.picture import MAX_PIXELS, TooLarge, check_target
-from vdsrlib.protocol import PROTOCOLS, get_protocol
+from vdsrlib.protocol import PROTOCOLS, Protocol, get_protocol
 from vdsrlib.recipe import RECIPES, get_recipe
 from vdsrlib.records import write_record
 from vdsrlib.resolve import (
@@ -126,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument(
         "--ground-truth",
         action="store_true",
-        help="IN is HR: degrade it first, and print PSNR and SSIM",
+        help="IN is HR: degrade it first, and print PSNR and SSIM; takes 200 bytes of memory a pixel",
     )
     new.add_argument("--force", action="store_true", help="replace files that exist")
     new.add_argument("--engine", default="auto", help=f"auto, {', '.join(ENGINES)}")
@@ -145,6 +147,9 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("input", metavar="IMAGE")
     new.add_argument("output", metavar="OUTDIR")
     new.add_argument("--scale", required=True, type=parse_scale)
+    new.add_argument(
+        "--force", action="store_true", help="use a folder that is not empty; replace files in it"
+    )
     new.set_defaults(run=_features)
 
     new = commands.add_parser("doctor", help="Check versions, device, data and weights.")
@@ -353,22 +358,26 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _features(arguments: argparse.Namespace) -> int:
-    image = read_image(arguments.input)
+    folder, names = Path(arguments.output), []
+    image, notes = read_with_notes(arguments.input)
     loaded = _load(arguments)
-    protocol = get_protocol(loaded.protocol)
-    resolved = degrade_and_resolve(loaded.model, image, arguments.scale, protocol)
-    folder = Path(arguments.output)
-    save_image(folder / "lr.png", resolved.lr)
-    save_image(folder / "sr.png", resolved.sr)
-    _, ilr = protocol.degrade(protocol.ground_truth(image, arguments.scale), arguments.scale)
-    names = []
-    # Mosaics of a larger image in full size would be gigabytes: it is averaged down.
-    large = ilr.size > 2**20
-    layers = survey(loaded.model, ilr, protocol).layers.values() if large else None
-    for layer in layers or activations(loaded.model, ilr, protocol):
-        save_image(folder / f"{layer.name}.png", mosaic(layer))
-        names.append(layer.name)
-    _say(f"{folder}: lr, sr and {len(names)} layers")
+    more = memory_for(arguments.input, "take a part of it")
+    with atomic_files(folder, replace=arguments.force) as temporary, more:
+
+        def draw(model: VDSR, ilr: np.ndarray, protocol: Protocol) -> np.ndarray:
+            """SR, and a picture of every layer on the way to it."""
+            # Mosaics of a larger image in full size would be gigabytes: it is averaged down.
+            pooled = survey(model, ilr, protocol) if ilr.size > 2**20 else None
+            for layer in pooled.layers.values() if pooled else activations(model, ilr, protocol):
+                save_image(temporary / f"{layer.name}.png", mosaic(layer))
+                names.append(layer.name)
+            return pooled.sr if pooled else of_last_layer(model, ilr, layer.maps, protocol)
+
+        protocol = get_protocol(loaded.protocol)
+        resolved = degrade_and_resolve(loaded.model, image, arguments.scale, protocol, apply=draw)
+        save_image(temporary / "lr.png", resolved.lr)
+        save_image(temporary / "sr.png", resolved.sr)
+    _say("; ".join([f"{folder}: lr, sr and {len(names)} layers", *notes]))
     return 0
 
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ def atomic(path: str | Path, *, replace: bool = True) -> Iterator[Path]:
     with writing(path), ExitStack() as stack:
         check_free(path, replace)
         path.parent.mkdir(parents=True, exist_ok=True)
-        mode = _mode(path)
+        _mode(path)  # which finds out now whether there can be such a name
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
@@ -94,7 +94,6 @@ def atomic(path: str | Path, *, replace: bool = True) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        temporary.chmod(mode)  # mkstemp makes files private
         _place(temporary, path, replace)
 
 
@@ -110,6 +109,7 @@ def _mode(path: Path) -> int:
 
 def _place(temporary: Path, path: Path, replace: bool) -> None:
     """Give a finished file its name; without ``replace``, only if no other file has taken it meanwhile."""
+    temporary.chmod(_mode(path))  # mkstemp makes files private
     if replace:
         temporary.replace(path)
         return
@@ -142,6 +142,42 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         yield temporary
         if not path.exists():
             temporary.replace(path)
+
+
+@contextmanager
+def atomic_files(folder: str | Path, *, replace: bool) -> Iterator[Path]:
+    """Yield a temporary folder; on success, and not before, the files in it are in ``folder``.
+
+    When the block fails ``folder`` is as it was, and gone if it was not there.
+
+    Args:
+        folder: where the files belong.
+        replace: whether ``folder`` may hold something already; files of the same names are lost then.
+
+    Raises:
+        InputError: ``folder`` is not empty, and may not be used.
+        WriteError: the folder cannot be written, or the disk is full.
+    """
+    folder = Path(folder)
+    with writing(folder), ExitStack() as stack:
+        if not replace and folder.is_dir() and any(folder.iterdir()):
+            raise InputError(f"{folder} is not empty; write another name, or --force to use it.")
+        if not folder.exists():
+            stack.callback(_remove_if_empty, folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder, prefix=".part-"))
+        stack.callback(shutil.rmtree, temporary, ignore_errors=True)
+        yield temporary
+        files = [(path, folder / path.name) for path in sorted(temporary.iterdir())]
+        for _, target in files:
+            check_free(target, replace)
+        for path, target in files:
+            _place(path, target, replace)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def to_json(value: Any, indent: int | None = None) -> str:

@@ -18,7 +18,7 @@ from scipy.ndimage import distance_transform_edt
 
 from vdsrlib.degradation import DEGRADATIONS
 from vdsrlib.engine import Network, prepare
-from vdsrlib.evaluation import check_fit, predict
+from vdsrlib.evaluation import Predict, check_fit, predict
 from vdsrlib.files import InputError, atomic
 from vdsrlib.images import as_rgb, list_images, merge_luma, quantise, split_luma, to_float
 from vdsrlib.model import VDSR
@@ -219,11 +219,18 @@ def enlarge_file(
 
 
 def degrade_and_resolve(
-    model: VDSR, image: np.ndarray, scale: float, protocol: Protocol, work: Work | None = None
+    model: VDSR,
+    image: np.ndarray,
+    scale: float,
+    protocol: Protocol,
+    work: Work | None = None,
+    apply: Predict | None = None,
 ) -> Resolved:
     """Ground-truth mode: make LR from an HR image by the protocol, enlarge it, and score the result.
 
-    Args as in ``super_resolve``; ``image`` is HR.
+    It holds whole images in float64, about 200 bytes for every pixel of HR: 5 GB for 24 megapixels.
+
+    Args as in ``super_resolve``; ``image`` is HR, and ``apply`` stands for ``predict`` where it is given.
 
     Raises:
         InputError: the image is too small to be scored at this scale.
@@ -233,7 +240,7 @@ def degrade_and_resolve(
     hr = protocol.ground_truth(image, scale)
     image = image[: hr.shape[0], : hr.shape[1]]
     lr, ilr = protocol.degrade(hr, scale)
-    sr = predict(model, ilr, protocol, work.engine, work.memory)
+    sr = apply(model, ilr, protocol) if apply else predict(model, ilr, protocol, work.engine, work.memory)
     # what SSIM needs for a while and what the pictures take are not in memory together
     scores = protocol.score(ilr, hr, scale), protocol.score(sr, hr, scale)
     _, hr_chroma = _planes(image, protocol)
