@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vdsrlib import __main__, checkpoint, environment, resolve
+from vdsrlib import __main__, checkpoint, engine, environment, resolve
 from vdsrlib.images import list_images, read_image, save_image, to_uint8
 from vdsrlib.protocol import PAPER, Protocol
 from vdsrlib.resolve import degrade_and_resolve
@@ -139,6 +139,14 @@ class TestResolve:
         arguments = [tmp_path / "grey.png", tmp_path / "sr.png", "--scale", 2, "--weights", tiny]
         assert call_cli("resolve", *arguments)[0] == 0
         assert read_image(tmp_path / "sr.png").shape == (180, 202)
+
+    def test_two_images_that_would_get_one_name(self, call_cli, tmp_path, grey_photo, photo, tiny):
+        (tmp_path / "in").mkdir()
+        Image.fromarray(grey_photo).save(tmp_path / "in/a.gif")
+        save_image(tmp_path / "in/a.gif.png", photo)
+        arguments = [tmp_path / "in", tmp_path / "out", "--scale", 2, "--weights", tiny, "--force"]
+        check_refused(*call_cli("resolve", *arguments), "a.gif.png would both become")
+        assert not (tmp_path / "out").exists()
 
     @pytest.mark.parametrize("mode", [[], ["--ground-truth"]])
     def test_a_file_that_appears_meanwhile_is_kept(self, call_cli, photo_file, tiny, monkeypatch, mode):
@@ -275,6 +283,24 @@ class TestDoctor:
         assert status == any(line.startswith("FAIL") for line in lines)
         for part in ("OK   torch ", "OK   device ", "bundled photographs", "OK   weights vdsr.safetensors"):
             assert part in out
+
+    def test_engines(self, call_cli, monkeypatch):
+        """One that does not work is passed over; one that is asked for must be there, as for ``resolve``."""
+        monkeypatch.setattr(checkpoint, "shipped_weights", list)
+        monkeypatch.delenv("VDSR_ENGINE", raising=False)
+        out = call_cli("doctor")[1]
+        assert f"OK   engines {', '.join(engine.installed())}\n" in out
+        monkeypatch.setenv("VDSR_ENGINE", "torch")
+        assert "; VDSR_ENGINE is torch\n" in call_cli("doctor")[1]
+        monkeypatch.setenv("VDSR_ENGINE", "abacus")
+        status, out, _ = call_cli("doctor")
+        assert status == 1
+        (line,) = (line for line in out.splitlines() if line.startswith("FAIL engines"))
+        assert "VDSR_ENGINE is abacus; Unknown engine 'abacus'; write auto, " in line
+        monkeypatch.delenv("VDSR_ENGINE")
+        monkeypatch.setattr(engine, "installed", lambda device: ("ncnn", "torch"))
+        monkeypatch.setitem(engine.ENGINES, "ncnn", lambda model: 1 / 0)
+        assert "OK   engines ncnn, torch; The engine ncnn fails (division by zero)" in call_cli("doctor")[1]
 
     def test_failures_are_lines(self, call_cli, monkeypatch, tmp_path):
         """One line for each failure, and all the other checks are made."""

@@ -1,12 +1,15 @@
 """Does this machine have what the project needs?"""
 
+import os
+import warnings
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 
-from vdsrlib import checkpoint, environment, images
-from vdsrlib.files import InputError, reading
+from vdsrlib import checkpoint, engine, environment, images
+from vdsrlib.files import InputError, Notice, reading
+from vdsrlib.model import VDSR
 
 
 def doctor() -> list[tuple[bool, str]]:
@@ -22,7 +25,9 @@ def doctor() -> list[tuple[bool, str]]:
         torch.ones(8, device=device).sum().item()
         report.append((True, f"device {environment.device_name(device)}"))
     except (InputError, RuntimeError) as error:
+        device = torch.device("cpu")
         report.append((False, f"device: {error}"))
+    report.append(_engines(device))
     try:
         root = environment.data_root()
         if root is None:
@@ -38,6 +43,20 @@ def doctor() -> list[tuple[bool, str]]:
     except InputError as error:
         report.append((False, f"weights: {error}"))
     return report
+
+
+def _engines(device: torch.device) -> tuple[bool, str]:
+    """The engines that are there, and whether what is chosen among them computes what PyTorch does."""
+    parts = [f"engines {', '.join(engine.installed(device.type))}"]
+    if os.environ.get("VDSR_ENGINE"):
+        parts.append(f"VDSR_ENGINE is {os.environ['VDSR_ENGINE']}")
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            engine.prepare(VDSR(depth=2, width=16).to(device).eval())
+    except InputError as error:
+        return False, "; ".join([*parts, str(error)])
+    return True, "; ".join(parts + [str(w.message) for w in told if issubclass(w.category, Notice)])
 
 
 def _images(folder: Path) -> tuple[bool, str]:

@@ -110,17 +110,21 @@ def pair_files(source: Path, target: Path) -> list[tuple[Path, Path]]:
     """Each image of a folder, and its name in another folder; what is only read (GIF) becomes PNG.
 
     Raises:
-        InputError: there is no image in ``source``, or ``target`` is a file's name or the same folder.
+        InputError: there is no image in ``source``, two of them would get one name, or ``target`` is a file's
+            name or the same folder.
     """
     # os.path answers for any name, however long, and for a link that leads to itself
     if target.suffix.lower() in FORMATS or os.path.isfile(target):  # noqa: PTH113
         raise InputError(f"{source} is a folder; {target} must be a folder then, for its images.")
     if os.path.exists(target) and target.samefile(source):  # noqa: PTH110
         raise InputError(f"{target} is the folder of the images themselves; write to another one.")
-    return [
-        (path, target / (path.name if path.suffix.lower() in FORMATS else f"{path.name}.png"))
-        for path in list_images(source, READABLE)
-    ]
+    sources: dict[Path, Path] = {}
+    for path in list_images(source, READABLE):
+        new = target / (path.name if path.suffix.lower() in FORMATS else f"{path.name}.png")
+        if new in sources:
+            raise InputError(f"{sources[new]} and {path} would both become {new}; rename one of them.")
+        sources[new] = path
+    return [(path, new) for new, path in sources.items()]
 
 
 def super_resolve(
