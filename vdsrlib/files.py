@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -49,8 +50,8 @@ def memory_for(place: str | Path, advice: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except Exception as error:  # PyTorch and the other engines have no class of their own for it
-        if isinstance(error, MemoryError) or "memory" in str(error):
+    except Exception as error:  # PyTorch and the other engines have no class of their own for it, but words
+        if isinstance(error, MemoryError) or re.search("out of memory|alloc", str(error), re.IGNORECASE):
             raise InputError(f"{place} needs more memory than there is; {advice}.") from error
         raise
 
