@@ -1,14 +1,17 @@
 """Scores of a network and of interpolation."""
 
 import json
+import math
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from vdsrlib.evaluation import ScoreCache, evaluate, predict, predict_luma, self_ensemble
 from vdsrlib.files import InputError
@@ -75,6 +78,55 @@ def test_bad_images_are_named(make_model, paths, tmp_path, photo):
     for name, reason in (("small.png", "too small"), ("broken.png", "cannot be read")):
         with pytest.raises(InputError, match=f"{name}.*{reason}"):
             evaluate(make_model(), PAPER, [*paths, tmp_path / name], 2)
+
+
+def test_an_image_that_vanishes_after_it_was_read_keeps_its_scores(make_model, paths, tmp_path):
+    copies = [Path(shutil.copy(path, tmp_path)) for path in paths]
+
+    def last_look(*arguments):
+        copies[-1].unlink(missing_ok=True)
+        return predict(*arguments)
+
+    found = evaluate(make_model(), PAPER, copies[::-1], 2, predict=last_look, skip_broken=True)
+    assert found["failed"] == []
+    assert found["sha256"] == evaluate(None, PAPER, paths[::-1], 2)["sha256"]
+
+
+def other_engine(_):
+    raise ValueError("[ONNXRuntimeError] : 1 : FAIL : Failed to allocate memory for requested buffer")
+
+
+@pytest.mark.parametrize("ask", [np.empty, torch.empty, other_engine])
+def test_an_image_that_is_too_large_for_the_memory_is_named(make_model, paths, ask):
+    def greedy(model, ilr, protocol):
+        return ask(2**58) if ilr.shape == (96, 120) else predict(model, ilr, protocol)
+
+    with pytest.raises(InputError, match=r"a\.png needs more memory than there is; leave it out"):
+        evaluate(make_model(), PAPER, paths, 2, predict=greedy)
+    found = evaluate(make_model(), PAPER, paths, 2, predict=greedy, skip_broken=True)
+    assert [row["name"] for row in found["images"]] == ["b"]
+    (sentence,) = found["failed"]
+    assert "a.png needs more memory" in sentence
+
+
+def test_other_errors_are_not_taken_for_want_of_memory(make_model, paths):
+    def broken(*_):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        evaluate(make_model(), PAPER, paths, 2, predict=broken, skip_broken=True)
+
+
+def test_what_was_changed_in_reading_is_told(tmp_path, photo):
+    save_image(tmp_path / "a.png", photo)
+    clear = np.dstack([photo, np.full(photo.shape[:2], 99, np.uint8)])
+    Image.fromarray(clear).save(tmp_path / "b.png")
+    Image.fromarray(photo[..., 0].astype(np.uint16) * 257).save(tmp_path / "c.png")
+    notes = evaluate(None, PAPER, sorted(tmp_path.iterdir()), 2)["notes"]
+    assert notes == [
+        f"{tmp_path / 'b.png'}: transparency is dropped.",
+        f"{tmp_path / 'c.png'}: 16-bit samples are reduced to 8.",
+    ]
 
 
 @PROTOCOLS
@@ -196,6 +248,25 @@ class TestCache:
             path.write_bytes(path.read_bytes()[:9])
         again, calls = score()
         assert (again["images"], calls) == (first[0]["images"], first[1])
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"score": {"psnr": "abc", "ssim": 0.9}},
+            {"score": {"psnr": None, "ssim": 0.9}},
+            {"score": {"psnr": 10**400, "ssim": 0.9}},
+            {"score": {"psnr": 30, "ssim": math.nan}},
+            {"score": [30, 0.9]},
+            {"seconds": "abc"},
+        ],
+    )
+    def test_a_value_of_the_wrong_type_is_computed_again(self, score, tmp_path, change):
+        first = score()
+        for path in (tmp_path / "cache").iterdir():
+            path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+        again, calls = score()
+        assert (again["images"], calls) == (first[0]["images"], first[1])
+        assert score() == (again, 0)
 
     def test_killed_evaluation_goes_on(self, score, paths, tmp_path):
         """The second image is broken: the first one's scores are kept."""

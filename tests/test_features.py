@@ -20,6 +20,7 @@ from vdsrlib.features import (
     survey,
 )
 from vdsrlib.files import InputError
+from vdsrlib.model import VDSR
 from vdsrlib.protocol import PAPER, SEED
 
 
@@ -99,6 +100,12 @@ def test_survey_is_the_activations(photo, make_model, monkeypatch, protocol, row
         assert numbers.dead == (layer.maps == 0).all(axis=(1, 2)).sum()
     assert dict((row.name, row.dead) for row in found.statistics)["relu.2"] >= 1
     np.testing.assert_allclose(found.sr, predict(model, ilr, protocol), rtol=0, atol=1e-6)
+
+
+def test_sr_of_a_network_that_does_not_add_ilr(photo):
+    model = VDSR(3, 4, 1, residual=False).eval()
+    ilr = photo[:30, :41, 0] / 255
+    np.testing.assert_allclose(survey(model, ilr, PAPER).sr, predict(model, ilr, PAPER), rtol=0, atol=1e-6)
 
 
 def test_survey_pools_a_large_image(photo, make_model, monkeypatch):

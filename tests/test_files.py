@@ -4,10 +4,11 @@ import hashlib
 import json
 import math
 import os
+from pathlib import Path
 
 import pytest
 
-from vdsrlib.files import InputError, atomic, contents, sha256, to_json, write_json
+from vdsrlib.files import InputError, atomic, atomic_files, contents, sha256, to_json, write_json
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
@@ -43,6 +44,85 @@ def test_mode_is_that_of_any_new_file(tmp_path):
     with atomic(tmp_path / "atomic"):
         pass
     assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+@pytest.mark.parametrize("mode", [0o600, 0o444])
+def test_mode_of_what_is_replaced_is_kept(tmp_path, mode):
+    path = tmp_path / "a"
+    path.touch()
+    path.chmod(mode)
+    with atomic(path) as temporary:
+        temporary.write_text("new")
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", mode)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_without_replace_a_file_that_appears_meanwhile_is_kept(tmp_path, monkeypatch, links):
+    """Also where a file system has no links, which are what does it elsewhere."""
+    if not links:
+
+        def refuse(self, target):
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr(Path, "hardlink_to", refuse)
+    path = tmp_path / "a.txt"
+    with atomic(path, replace=False) as temporary:
+        temporary.write_text("first")
+    assert path.read_text() == "first"
+    assert path.stat().st_nlink == 1
+    with pytest.raises(InputError, match="exists"), atomic(path, replace=False):
+        raise AssertionError("it is asked before the work")
+    path.unlink()
+    with pytest.raises(InputError, match=r"a\.txt exists"), atomic(path, replace=False):
+        path.write_text("theirs")
+    assert path.read_text() == "theirs"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+class TestSeveralFiles:
+    def write(self, folder, *names, replace=False, fail=False):
+        with atomic_files(folder, replace=replace) as temporary:
+            for name in names:
+                (temporary / name).write_text("new")
+                assert "new" not in [path.read_text() for path in folder.glob("*.txt") if path.is_file()]
+            if fail:
+                raise KeyboardInterrupt
+
+    @pytest.mark.parametrize("there", [True, False])
+    def test_all_or_nothing(self, tmp_path, there):
+        folder = tmp_path / "a"
+        if there:
+            folder.mkdir()
+        with pytest.raises(KeyboardInterrupt):
+            self.write(folder, "1.txt", "2.txt", fail=True)
+        assert list(tmp_path.rglob("*")) == [folder] * there
+        self.write(folder, "1.txt", "2.txt")
+        assert sorted(path.name for path in folder.iterdir()) == ["1.txt", "2.txt"]
+
+    def test_a_folder_that_is_not_empty_must_be_meant(self, tmp_path):
+        (tmp_path / "mine.txt").write_text("mine")
+        (tmp_path / "1.txt").write_text("old")
+        (tmp_path / "1.txt").chmod(0o600)
+        with pytest.raises(InputError, match="is not empty"):
+            self.write(tmp_path, "1.txt")
+        with pytest.raises(KeyboardInterrupt):
+            self.write(tmp_path, "1.txt", replace=True, fail=True)
+        (tmp_path / "2.txt").mkdir()
+        with pytest.raises(InputError, match=r"2\.txt is a folder"):
+            self.write(tmp_path, "1.txt", "2.txt", replace=True)
+        assert (tmp_path / "1.txt").read_text() == "old"
+        (tmp_path / "2.txt").rmdir()
+        self.write(tmp_path, "1.txt", "2.txt", replace=True)
+        texts = {path.name: path.read_text() for path in tmp_path.iterdir()}
+        assert texts == {"1.txt": "new", "2.txt": "new", "mine.txt": "mine"}
+        if os.name != "nt":
+            assert (tmp_path / "1.txt").stat().st_mode & 0o777 == 0o600
+
+
+def test_name_too_long_is_said_before_the_work(tmp_path):
+    with pytest.raises(InputError, match="File name too long"), atomic(tmp_path / ("n" * 300)):
+        raise AssertionError("the work began")
 
 
 def test_places_that_cannot_be_written(tmp_path):

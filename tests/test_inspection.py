@@ -1,10 +1,14 @@
 """Looking at folders before use: sizes and modes, and test images that lie among the training images."""
 
+import weakref
+
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
+from vdsrlib import inspection
 from vdsrlib.files import InputError
 from vdsrlib.images import EMBEDDED_TEST, EMBEDDED_TRAIN, embedded, read_image
 from vdsrlib.inspection import Leak, Picture, describe, leaks, report
@@ -63,7 +67,47 @@ def test_sixteen_bits(tmp_path, photo):
     ]
 
 
+def test_what_is_changed_in_reading(tmp_path, photo):
+    """16 bits in colour, too; an alpha channel in which nothing is transparent changes nothing."""
+    wide = photo.astype(np.uint16) * 257
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(wide))
+    tifffile.imwrite(tmp_path / "b.tif", wide[1:], photometric="rgb")
+    Image.fromarray(wide[2:, :, 0]).save(tmp_path / "c.png")
+    Image.fromarray(photo[3:]).convert("CMYK").save(tmp_path / "d.jpg")
+    frames = [Image.fromarray(photo[i : i + 80]) for i in (4, 16)]
+    frames[0].save(tmp_path / "e.png", save_all=True, append_images=frames[1:])
+    Image.fromarray(np.dstack([photo[5:], photo[5:, :, 0]])).save(tmp_path / "f.png")
+    Image.fromarray(photo[6:]).convert("RGBA").save(tmp_path / "g.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(photo[7:]).save(tmp_path / "h.jpg", exif=exif)
+    found = report(tmp_path)
+    assert {remark.what for remark in found} == {"used, changed"}
+    assert [(remark.name, remark.why) for remark in found] == [
+        *((name, "16-bit samples are reduced to 8") for name in ("a.png", "b.tif", "c.png")),
+        ("d.jpg", "CMYK became RGB"),
+        ("e.png", "the first of 2 frames"),
+        ("f.png", "transparency is dropped"),
+        ("h.jpg", "turned as its EXIF tag says"),
+    ]
+
+
 class TestLeaks:
+    def test_one_training_image_is_in_memory_at_a_time(self, monkeypatch):
+        alive = []
+
+        def read(path):
+            image = read_image(path)
+            alive.append(weakref.ref(image))
+            assert (
+                sum(reference() is not None for reference in alive) <= 3
+            )  # with the test image and the last one
+            return image
+
+        monkeypatch.setattr(inspection, "read_image", read)
+        assert leaks(embedded(EMBEDDED_TRAIN[:4]), embedded(EMBEDDED_TEST[:1])) == []
+        assert len(alive) == 5
+
     def test_photographs_of_the_tutorial_do_not_leak(self):
         assert leaks(embedded(EMBEDDED_TRAIN), embedded(EMBEDDED_TEST)) == []
 

@@ -157,10 +157,23 @@ def test_papermill_wrong_values_stop_with_what_to_write(papermill, tmp_path, typ
 def test_papermill_from_another_folder_with_an_image_of_ones_own(papermill, tmp_path, photo_file):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
+    (elsewhere / "big.json").write_text("mine")
     typed = f"-p hd_image_path {photo_file} -p scaling_factor 1.7 -p sr_image_path big.png"
     run = papermill(tmp_path / "07_super_resolve.ipynb", "out.ipynb", *typed.split(), cwd=elsewhere)
     assert run.returncode == 0, run.stderr[-2000:]
-    assert sorted(path.name for path in elsewhere.iterdir()) == ["big.json", "big.png", "out.ipynb"]
+    names = ["big.json", "big.png", "big.results.json", "out.ipynb"]
+    assert sorted(path.name for path in elsewhere.iterdir()) == names
+    assert (elsewhere / "big.json").read_text() == "mine"
+
+
+def test_papermill_does_not_replace_the_photograph(papermill, tmp_path, photo_file):
+    before = photo_file.read_bytes()
+    (tmp_path / "link.png").symlink_to(photo_file)
+    typed = f"-p hd_image_path {photo_file} -p sr_image_path link.png"
+    run = papermill("07_super_resolve.ipynb", "out.ipynb", *typed.split())
+    assert run.returncode != 0
+    assert "sr_image_path names your image itself; write another name." in run.stderr
+    assert photo_file.read_bytes() == before
 
 
 def committed(name):

@@ -5,9 +5,11 @@ import io
 import os
 import signal
 import sys
+import warnings
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+import numpy as np
 from tabulate import tabulate
 from tqdm import tqdm
 
@@ -18,17 +20,17 @@ from vdsrlib.engine import ENGINES, prepare
 from vdsrlib.environment import choose_device, device_name, versions
 from vdsrlib.evaluation import METHODS, ScoreCache, evaluate, predict, self_ensemble
 from vdsrlib.export import export
-from vdsrlib.features import activations, mosaic, survey
-from vdsrlib.files import InputError, check_writable, to_json
-from vdsrlib.images import image_set, read_image, save_image
+from vdsrlib.features import activations, mosaic, of_last_layer, survey
+from vdsrlib.files import InputError, Notice, atomic_files, check_free, check_writable, memory_for, to_json
+from vdsrlib.images import image_set, read_with_notes, save_image
+from vdsrlib.model import VDSR
 from vdsrlib.parameters import parse_scale, parse_scales
 from vdsrlib.picture import MAX_PIXELS, TooLarge, check_target
-from vdsrlib.protocol import PROTOCOLS, get_protocol
+from vdsrlib.protocol import PROTOCOLS, Protocol, get_protocol
 from vdsrlib.recipe import RECIPES, get_recipe
 from vdsrlib.records import write_record
 from vdsrlib.resolve import (
     Work,
-    check_free,
     degrade_and_resolve,
     enlarge_file,
     pair_files,
@@ -126,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument(
         "--ground-truth",
         action="store_true",
-        help="IN is HR: degrade it first, and print PSNR and SSIM",
+        help="IN is HR: degrade it first, and print PSNR and SSIM; takes 200 bytes of memory a pixel",
     )
     new.add_argument("--force", action="store_true", help="replace files that exist")
     new.add_argument("--engine", default="auto", help=f"auto, {', '.join(ENGINES)}")
@@ -145,6 +147,9 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("input", metavar="IMAGE")
     new.add_argument("output", metavar="OUTDIR")
     new.add_argument("--scale", required=True, type=parse_scale)
+    new.add_argument(
+        "--force", action="store_true", help="use a folder that is not empty; replace files in it"
+    )
     new.set_defaults(run=_features)
 
     new = commands.add_parser("doctor", help="Check versions, device, data and weights.")
@@ -152,8 +157,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _sentence(error: InputError) -> str:
+def _sentence(error: Warning | Exception | str) -> str:
     return " ".join(str(error).split())
+
+
+def _say(text: str) -> None:
+    """Print a line of results; an error names standard output, as that of a file names the file."""
+    try:
+        print(text)
+    except OSError as error:
+        error.filename = "standard output"
+        raise
 
 
 def _count(text: str) -> int:
@@ -188,7 +202,7 @@ def _train(arguments: argparse.Namespace) -> int:
         device=arguments.device,
     )
     if _leads():
-        print(f"Weights: {run.weights}")
+        _say(f"Weights: {run.weights}")
     return 0
 
 
@@ -201,7 +215,7 @@ def _study(arguments: argparse.Namespace) -> int:
         check_writable(Path(arguments.out).parent)
     if _leads():
         cost = f"{len(grid)} runs, {studies.petaflops(grid):.2g} PFLOP"
-        print(f"{study.source}: {study.claim}? {cost}")
+        _say(f"{study.source}: {study.claim}? {cost}")
     done = studies.conduct(
         name,
         size,
@@ -216,8 +230,8 @@ def _study(arguments: argparse.Namespace) -> int:
     )
     if _leads():
         if done.results:
-            print(tabulate(*findings.table(done.results), disable_numparse=True))
-            print(f"{study.claim[0].upper()}{study.claim[1:]}: {study.judge(done.results)}")
+            _say(tabulate(*findings.table(done.results), disable_numparse=True))
+            _say(f"{study.claim[0].upper()}{study.claim[1:]}: {study.judge(done.results)}")
         if arguments.out:
             asked = {k: v for k, v in vars(arguments).items() if k not in ("run", "knobs", "command", "out")}
             where = choose_device(arguments.device)
@@ -247,8 +261,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             )
     if not world.leads:
         return 0
-    for failure in result["failed"]:
-        print(f"vdsrlib: {failure}", file=sys.stderr)
+    for sentence in (*result["notes"], *result["failed"]):
+        print(f"vdsrlib: {sentence}", file=sys.stderr)
     status = 1 if result["failed"] else 0
     if arguments.json:
         record = {
@@ -261,14 +275,14 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             "versions": versions(),
             **result,
         }
-        print(to_json(record))
+        _say(to_json(record))
         return status
-    print(f"{protocol.name} protocol, x{arguments.scale:g}, {loaded.summary()}")
+    _say(f"{protocol.name} protocol, x{arguments.scale:g}, {loaded.summary()}")
     rows = [
         [row["name"], *(f"{row[m]['psnr']:.2f} / {row[m]['ssim']:.4f}" for m in METHODS)]
         for row in [*result["images"], {"name": f"mean of {len(result['images'])}", **result["mean"]}]
     ]
-    print(tabulate(rows, ["PSNR (dB) / SSIM", *METHODS], disable_numparse=True))
+    _say(tabulate(rows, ["PSNR (dB) / SSIM", *METHODS], disable_numparse=True))
     return status
 
 
@@ -283,13 +297,17 @@ def _resolve(arguments: argparse.Namespace) -> int:
         check_free(target, arguments.force)
     loaded = _load(arguments)
     prepare(loaded.model, arguments.engine)  # refuses an engine before any work
+    if folder:
+        check_writable(target)
     failures = []
     for number, (old, new) in enumerate(jobs, start=1):
         title = f"{number}/{len(jobs)} {old.name}" if folder else None
         try:
             check_free(new, arguments.force)
             with tqdm(desc=title, unit="tile", leave=False, disable=not sys.stderr.isatty()) as bar:
-                print(f"{new}: {_resolve_one(arguments, loaded, old, new, bar)}")
+                with memory_for(old, "a smaller scale or a smaller --memory may do"):
+                    done = _resolve_one(arguments, loaded, old, new, bar)
+                _say(f"{new}: {done}")
         except InputError as error:
             if isinstance(error, TooLarge):
                 error = InputError(f"{error} Raise it with --max-megapixels if that is what you want.")
@@ -317,66 +335,81 @@ def _resolve_one(
     protocol = get_protocol(loaded.protocol)
     if arguments.ground_truth:
         check_target(new)
-        resolved = degrade_and_resolve(loaded.model, read_image(old, limit), arguments.scale, protocol, work)
-        save_image(new, resolved.sr)
+        image, notes = read_with_notes(old, limit)
+        resolved = degrade_and_resolve(loaded.model, image, arguments.scale, protocol, work)
+        save_image(new, resolved.sr, replace=arguments.force)
         scores = {"interpolation": resolved.interpolation, "model": resolved.model}
-        notes = [f"{name} PSNR {s.psnr:.4f} dB, SSIM {s.ssim:.4f}" for name, s in scores.items() if s]
+        found = [f"{name} PSNR {s.psnr:.4f} dB, SSIM {s.ssim:.4f}" for name, s in scores.items() if s]
+        notes = (*found, *notes)
         height, width = resolved.sr.shape[:2]
     else:
         size = arguments.size or arguments.scale
-        picture = enlarge_file(loaded.model, old, new, size, protocol, work)
-        (height, width), notes = picture.pixels.shape[:2], list(picture.notes)
+        picture = enlarge_file(loaded.model, old, new, size, protocol, work, replace=arguments.force)
+        (height, width), notes = picture.pixels.shape[:2], picture.notes
     return "; ".join([f"{width} x {height} pixels", *notes])
 
 
 def _export(arguments: argparse.Namespace) -> int:
     check_free(arguments.output, arguments.force)
     loaded = _load(arguments)
-    export(arguments.output, loaded)
-    print(f"{arguments.output}: {loaded.summary()}")
+    export(arguments.output, loaded, replace=arguments.force)
+    _say(f"{arguments.output}: {loaded.summary()}")
     return 0
 
 
 def _features(arguments: argparse.Namespace) -> int:
-    image = read_image(arguments.input)
+    folder, names = Path(arguments.output), []
+    image, notes = read_with_notes(arguments.input)
     loaded = _load(arguments)
-    protocol = get_protocol(loaded.protocol)
-    resolved = degrade_and_resolve(loaded.model, image, arguments.scale, protocol)
-    folder = Path(arguments.output)
-    save_image(folder / "lr.png", resolved.lr)
-    save_image(folder / "sr.png", resolved.sr)
-    _, ilr = protocol.degrade(protocol.ground_truth(image, arguments.scale), arguments.scale)
-    names = []
-    # Mosaics of a larger image in full size would be gigabytes: it is averaged down.
-    large = ilr.size > 2**20
-    layers = survey(loaded.model, ilr, protocol).layers.values() if large else None
-    for layer in layers or activations(loaded.model, ilr, protocol):
-        save_image(folder / f"{layer.name}.png", mosaic(layer))
-        names.append(layer.name)
-    print(f"{folder}: lr, sr and {len(names)} layers")
+    more = memory_for(arguments.input, "take a part of it")
+    with atomic_files(folder, replace=arguments.force) as temporary, more:
+
+        def draw(model: VDSR, ilr: np.ndarray, protocol: Protocol) -> np.ndarray:
+            """SR, and a picture of every layer on the way to it."""
+            # Mosaics of a larger image in full size would be gigabytes: it is averaged down.
+            pooled = survey(model, ilr, protocol) if ilr.size > 2**20 else None
+            for layer in pooled.layers.values() if pooled else activations(model, ilr, protocol):
+                save_image(temporary / f"{layer.name}.png", mosaic(layer))
+                names.append(layer.name)
+            return pooled.sr if pooled else of_last_layer(model, ilr, layer.maps, protocol)
+
+        protocol = get_protocol(loaded.protocol)
+        resolved = degrade_and_resolve(loaded.model, image, arguments.scale, protocol, apply=draw)
+        save_image(temporary / "lr.png", resolved.lr)
+        save_image(temporary / "sr.png", resolved.sr)
+    _say("; ".join([f"{folder}: lr, sr and {len(names)} layers", *notes]))
     return 0
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
     report = doctor()
     for passed, sentence in report:
-        print(f"{'OK  ' if passed else 'FAIL'} {sentence}")
+        _say(f"{'OK  ' if passed else 'FAIL'} {sentence}")
     return 0 if all(passed for passed, _ in report) else 1
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; returns its exit status: 0, 1 for a failed check, 2 for wrong input."""
+    """Run a command; returns its exit status.
+
+    0, 1 for a failed check, 2 for wrong input or a place that fails; and, as shells have it, 130 after Ctrl-C
+    and 141 where nobody reads on, as behind ``head``.
+    """
     try:
         arguments = _parser().parse_args(argv)
         return arguments.run(arguments)
     except LeaderError:
         return 2
     except InputError as error:
-        rank = "" if _leads() else f"rank {os.environ['RANK']}: "
-        print(f"vdsrlib: {rank}{_sentence(error)}", file=sys.stderr)
-        return 2
+        sentence = _sentence(error)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            return 141
+        sentence = f"{error.filename}: {error.strerror}." if error.filename else f"{error}."
     except KeyboardInterrupt:
         return 130
+    rank = "" if _leads() else f"rank {os.environ['RANK']}: "
+    print(f"vdsrlib: {rank}{sentence}", file=sys.stderr)
+    return 2
 
 
 def _terminate(number: int, _: object) -> NoReturn:
@@ -384,17 +417,36 @@ def _terminate(number: int, _: object) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def _write_whole_lines() -> None:
-    """Let print write every line at once, and whole.
+def _speak_plainly() -> None:
+    """Let print write every line at once, whole, and in any encoding; and warnings of ours be sentences.
 
     torchrun's processes do not buffer: a line and its end are two writes, and others may write between.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(line_buffering=True, write_through=False)
+            stream.reconfigure(line_buffering=True, write_through=False, errors="backslashreplace")
+    usual = warnings.formatwarning
+
+    def line(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> str:
+        ours = issubclass(category, Notice)  # to which Python would add a line of its source
+        return f"vdsrlib: {_sentence(message)}\n" if ours else usual(message, category, *place, **more)
+
+    warnings.formatwarning = line
+
+
+def _let_go() -> None:
+    """Let go what a stream could not write: Python would try again when it ends, and fail aloud."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 if __name__ == "__main__":
-    _write_whole_lines()
+    _speak_plainly()
     signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    finally:
+        _let_go()

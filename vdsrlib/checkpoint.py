@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from scipy.io import loadmat
 
-from vdsrlib.files import InputError, atomic, sha256
+from vdsrlib.files import InputError, atomic, reading, sha256
 from vdsrlib.model import VDSR
 from vdsrlib.parameters import parse_scales
 from vdsrlib.protocol import get_protocol
@@ -95,16 +95,18 @@ def load(path: str | Path | None = None, device: torch.device | str = "cpu") -> 
         device: where the network is put.
 
     Raises:
-        InputError: the file is missing, truncated, a pickle, something else altogether, or does not
-            fit the network that its metadata names.
+        InputError: the file is missing, cannot be read, is truncated, a pickle, something else altogether,
+            or does not fit the network that its metadata names.
     """
     path = DEFAULT if path is None else Path(path)
-    if not path.is_file():
-        raise InputError(f"There is no weights file {path}.")
+    with reading(path):
+        if not path.is_file():
+            raise InputError(f"There is no weights file {path}.")
+    digest = sha256(path)
     model, info = (_load_mat if path.suffix == ".mat" else _load_safetensors)(path)
     # channels-last convolutions are faster on CPUs and GPUs alike
     model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Checkpoint(model.eval(), info, path.name, sha256(path))
+    return Checkpoint(model.eval(), info, path.name, digest)
 
 
 def _load_safetensors(path: Path) -> tuple[VDSR, dict[str, Any]]:

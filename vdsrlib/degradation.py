@@ -1,7 +1,8 @@
 """From HR to LR, and back up to ILR, the network's input: the two degradations of the study.
 
-Both are separable and linear, so each is one matrix an axis for the way down and one for the way
-up, built once a size and applied to an image, or to a whole batch on a GPU, in the same words.
+Both are separable and linear, so each is one matrix an axis for the way down and one for the way up,
+applied in the same words to an image or to a whole batch on a GPU: sparse for an image, which may have sides
+of any length, and dense for batches of patches.
 """
 
 from collections.abc import Callable
@@ -9,28 +10,29 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import torch
 from scipy.ndimage import gaussian_filter1d
+from scipy.sparse import csr_array
 
-from vdsrlib.resize import Array, Taps, bicubic_matrix, bicubic_taps, separable, sides
-
-
-def blur_matrix(length: int, sigma: float) -> np.ndarray:
-    """Gaussian blur along one axis, the edge pixel repeated (length x length)."""
-    if sigma == 0:
-        return np.eye(length)
-    return gaussian_filter1d(np.eye(length), sigma, axis=0, mode="nearest")
+from vdsrlib.resize import Array, Taps, bicubic_taps, separable, sides
 
 
-def bilinear_matrix(length: int, out_length: int) -> np.ndarray:
+def blur_taps(length: int, sigma: float) -> Taps:
+    """Gaussian blur along one axis, cut off at four sigma as SciPy does, the edge pixel repeated."""
+    reach = int(4 * sigma + 0.5)
+    kernel = np.zeros(2 * reach + 1)
+    kernel[reach] = 1
+    if reach:
+        kernel = gaussian_filter1d(kernel, sigma, mode="constant")
+    index = np.arange(length)[:, None] + np.arange(-reach, reach + 1)
+    return Taps(np.clip(index, 0, length - 1), np.broadcast_to(kernel, index.shape))
+
+
+def bilinear_taps(length: int, out_length: int) -> Taps:
     """Bilinear resize of one axis without antialiasing, the edge pixel repeated.
 
     The same as ``skimage.transform.resize(order=1, mode="edge", anti_aliasing=False)``.
     """
-    return bilinear_taps(length, out_length).matrix(length)
-
-
-def bilinear_taps(length: int, out_length: int) -> Taps:
-    """The same as ``bilinear_matrix`` without its zeros."""
     centre = (np.arange(out_length) + 0.5) * length / out_length - 0.5
     left = np.floor(centre)
     index = np.clip(np.stack([left, left + 1], axis=1), 0, length - 1).astype(int)
@@ -48,47 +50,45 @@ class Degradation:
 
     Attributes:
         name: as in a protocol and in a checkpoint's metadata.
-        down: (HR length, LR length, scale) -> matrix (LR x HR).
+        down: (HR length, LR length, scale) -> sparse matrix (LR x HR).
         up: (LR length, HR length) -> taps of HR's pixels.
     """
 
     name: str
-    down: Callable[[int, int, float], np.ndarray]
+    down: Callable[[int, int, float], csr_array]
     up: Callable[[int, int], Taps]
 
-    def matrices(self, length: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    def matrices(self, length: int, scale: float) -> tuple[csr_array, csr_array]:
         """The matrices down and up of an axis with ``length`` pixels; LR has int(length / scale)."""
-        return (_two if length > LARGE else _many)(self, length, scale)
+        small = max(1, lr_length(length, scale))
+        return self.down(length, small, scale), self.up(small, length).sparse(small)
 
     def __call__(self, hr: Array, scale: float) -> tuple[Array, Array]:
         """HR (NumPy H x W [x C], or torch ... x H x W; floating) to (LR, ILR); ILR is HR's size."""
-        height, width = sides(hr)
-        down_rows, up_rows = self.matrices(height, scale)
-        down_cols, up_cols = self.matrices(width, scale)
+        matrices = _dense if isinstance(hr, torch.Tensor) else Degradation.matrices
+        (down_rows, up_rows), (down_cols, up_cols) = (matrices(self, side, scale) for side in sides(hr))
         lr = separable(hr, down_rows, down_cols)
         return lr, separable(lr, up_rows, up_cols)
 
 
-def _matrices(degradation: Degradation, length: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    small = max(1, lr_length(length, scale))
-    return degradation.down(length, small, scale), degradation.up(small, length).matrix(small)
-
-
-LARGE = 512  # pixels: a pair of matrices takes 2 MiB for ×2, and 275 MiB at 6000 pixels
-_many = lru_cache(maxsize=32)(_matrices)  # every scale of a training patch, and of a set of one size
-_two = lru_cache(maxsize=2)(_matrices)  # both axes of one image
+@lru_cache(maxsize=32)  # every scale of a training patch
+def _dense(degradation: Degradation, length: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    down, up = degradation.matrices(length, scale)
+    return down.toarray(), up.toarray()
 
 
 BICUBIC = Degradation(
     "bicubic",
-    down=lambda hr, lr, scale: bicubic_matrix(hr, lr, lr / hr),
+    down=lambda hr, lr, scale: bicubic_taps(hr, lr, lr / hr).sparse(hr),
     up=lambda lr, hr: bicubic_taps(lr, hr, hr / lr),
 )
 """MATLAB's bicubic down (antialiased) and up: the paper's degradation."""
 
 BLUR_BILINEAR = Degradation(
     "blur_bilinear",
-    down=lambda hr, lr, scale: bilinear_matrix(hr, lr) @ blur_matrix(hr, max(0.0, (scale - 1.0) / 2.0)),
+    down=lambda hr, lr, scale: (
+        bilinear_taps(hr, lr).sparse(hr) @ blur_taps(hr, max(0.0, (scale - 1.0) / 2.0)).sparse(hr)
+    ),
     up=bilinear_taps,
 )
 """Gaussian blur of sigma (scale - 1) / 2, then bilinear: what the 2018 replication calls bicubic."""

@@ -1,11 +1,15 @@
 """Does this machine have what the project needs?"""
 
+import os
+import warnings
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import torch
 
-from vdsrlib import checkpoint, environment, images
-from vdsrlib.files import InputError
+from vdsrlib import checkpoint, engine, environment, images
+from vdsrlib.files import InputError, Notice, reading
+from vdsrlib.model import VDSR
 
 
 def doctor() -> list[tuple[bool, str]]:
@@ -21,16 +25,15 @@ def doctor() -> list[tuple[bool, str]]:
         torch.ones(8, device=device).sum().item()
         report.append((True, f"device {environment.device_name(device)}"))
     except (InputError, RuntimeError) as error:
+        device = torch.device("cpu")
         report.append((False, f"device: {error}"))
+    report.append(_engines(device))
     try:
         root = environment.data_root()
         if root is None:
             report.append((True, "data: VDSR_DATA is not set, the bundled photographs are used"))
         else:
-            for name in (*images.TRAINING_SETS, *images.TEST_SETS):
-                found = (root / name).is_dir()
-                count = len(images.list_images(root / name)) if found else 0
-                report.append((found, f"data {name}: {count} images" if found else f"no {name}"))
+            report += [_images(root / name) for name in (*images.TRAINING_SETS, *images.TEST_SETS)]
     except InputError as error:
         report.append((False, f"data: {error}"))
     try:
@@ -40,3 +43,27 @@ def doctor() -> list[tuple[bool, str]]:
     except InputError as error:
         report.append((False, f"weights: {error}"))
     return report
+
+
+def _engines(device: torch.device) -> tuple[bool, str]:
+    """The engines that are there, and whether what is chosen among them computes what PyTorch does."""
+    parts = [f"engines {', '.join(engine.installed(device.type))}"]
+    if os.environ.get("VDSR_ENGINE"):
+        parts.append(f"VDSR_ENGINE is {os.environ['VDSR_ENGINE']}")
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            engine.prepare(VDSR(depth=2, width=16).to(device).eval())
+    except InputError as error:
+        return False, "; ".join([*parts, str(error)])
+    return True, "; ".join(parts + [str(w.message) for w in told if issubclass(w.category, Notice)])
+
+
+def _images(folder: Path) -> tuple[bool, str]:
+    try:
+        with reading(folder):
+            if not folder.is_dir():
+                return False, f"no {folder.name}"
+        return True, f"data {folder.name}: {len(images.list_images(folder))} images"
+    except InputError as error:
+        return False, f"data {folder.name}: {error}"

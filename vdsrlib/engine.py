@@ -23,7 +23,7 @@ from torch import Tensor
 
 from vdsrlib.environment import without_tf32
 from vdsrlib.export import to_onnx
-from vdsrlib.files import InputError
+from vdsrlib.files import InputError, Notice
 from vdsrlib.model import VDSR
 
 Network = Callable[[Tensor], Tensor]
@@ -83,13 +83,11 @@ def _first_right(model: VDSR, names: tuple[str, ...]) -> Network:
         network = ENGINES[names[0]](model)
         _verify(names[0], network, model)
     except Exception as error:  # a runtime may fail in any way; PyTorch is there
+        failure = f"The engine {names[0]} fails ({error}); write torch."
+        reason = error if isinstance(error, InputError) else InputError(failure)
         if len(names) == 1:
-            raise (
-                error
-                if isinstance(error, InputError)
-                else InputError(f"The engine {names[0]} fails ({error}); write torch.")
-            ) from error
-        warnings.warn(f"{error} The next engine is {names[1]}.", stacklevel=4)
+            raise reason from error
+        warnings.warn(f"{reason} The next engine is {names[1]}.", Notice, stacklevel=4)
         return _first_right(model, names[1:])
     return network
 

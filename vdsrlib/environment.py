@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from vdsrlib.files import InputError
+from vdsrlib.files import InputError, reading
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "pillow", "safetensors")
 
@@ -81,13 +81,14 @@ def data_root(data_path: str | Path | None = None) -> Path | None:
     """The folder of data sets: ``data_path``, else the variable VDSR_DATA, else None.
 
     Raises:
-        InputError: the folder does not exist.
+        InputError: the folder does not exist, or cannot be reached.
     """
     chosen = data_path or os.environ.get("VDSR_DATA")
     if not chosen:
         return None
     root = Path(chosen).expanduser()
-    if not root.is_dir():
-        source = "data_path" if data_path else "The variable VDSR_DATA"
-        raise InputError(f"{source} names {root}, which is not a folder.")
+    with reading(root):
+        if not root.is_dir():
+            source = "data_path" if data_path else "The variable VDSR_DATA"
+            raise InputError(f"{source} names {root}, which is not a folder.")
     return root

@@ -16,8 +16,8 @@ import torch
 
 from vdsrlib.distributed import World
 from vdsrlib.engine import Network, prepare
-from vdsrlib.files import InputError, WriteError, check_writable, sha256, write_json
-from vdsrlib.images import merge_luma, read_image, split_luma
+from vdsrlib.files import InputError, WriteError, check_writable, memory_for, sha256, write_json
+from vdsrlib.images import merge_luma, read_with_notes, split_luma
 from vdsrlib.model import VDSR
 from vdsrlib.protocol import PAPER, Protocol, Score
 from vdsrlib.tiling import MEMORY, tile_pixels, tiled
@@ -92,6 +92,14 @@ class Timed(NamedTuple):
     seconds: float | None
 
 
+class Scored(NamedTuple):
+    """An image: its file's SHA-256, its scores by method, and what changed when it was decoded, if it was."""
+
+    sha256: str
+    scores: dict[str, Timed]
+    notes: list[str]
+
+
 @dataclass(frozen=True)
 class ScoreCache:
     """Scores that were computed before, a small file each, found by content and never by name.
@@ -120,12 +128,15 @@ class ScoreCache:
         path = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
         try:
             kept = json.loads(path.read_text())
-            return Timed(Score(**kept["score"]), kept.get("seconds"))
-        except (OSError, ValueError, TypeError, KeyError):  # not there, or damaged: computed again
-            timed = _timed(compute)
-            if math.isfinite(timed.score.psnr):  # JSON has no infinity
-                write_json(path, {"key": key, "score": timed.score._asdict(), "seconds": timed.seconds})
-            return timed
+            score, seconds = Score(**kept["score"]), kept.get("seconds")
+            if all(map(math.isfinite, (*score, 0 if seconds is None else seconds))):
+                return Timed(score, seconds)
+        except (OSError, ValueError, TypeError, KeyError, OverflowError):
+            pass  # not there, or damaged: computed again
+        timed = _timed(compute)
+        if math.isfinite(timed.score.psnr):  # JSON has no infinity
+            write_json(path, {"key": key, "score": timed.score._asdict(), "seconds": timed.seconds})
+        return timed
 
 
 def evaluate(
@@ -156,22 +167,25 @@ def evaluate(
     Returns:
         {"images": [{"name", "interpolation": {"psnr", "ssim"}, "model": {...}}], "mean": {...},
         "failed": [a sentence for each image that was left out],
+        "notes": [a sentence for each image that was changed in reading, such as one with transparency; not
+        for those whose scores were found again],
         "sha256": hash of the images' hashes, in their order,
         "seconds": that it took, those of scores found again included; None where a score has none}.
 
     Raises:
-        InputError: an image cannot be read or is too small, two have one name, the network does not fit, or
-            the cache cannot be written.
+        InputError: an image cannot be read, is too small or too large for the memory, two have one name, the
+            network does not fit, or the cache cannot be written.
     """
     if model is not None and predict is not predict_luma:
         check_fit(model, protocol)
     check_names(paths)
     mine = slice(world.rank, None, world.size) if world else slice(None)
-    found: dict[int, dict[str, Timed]] = {}
+    found: dict[int, Scored] = {}
     failed: list[str] = []
     for index, path in list(enumerate(paths))[mine]:
         try:
-            found[index] = _score(model, protocol, path, scale, predict, cache)
+            with memory_for(path, "leave it out, or take a part of it"):
+                found[index] = _score(model, protocol, path, scale, predict, cache)
         except WriteError:  # of the cache: no image is to blame
             raise
         except InputError as error:
@@ -184,26 +198,27 @@ def evaluate(
             progress(path.stem)
     if world:
         parts = world.gather((found, failed))
-        found = {index: scores for part, _ in parts for index, scores in part.items()}
+        found = {index: scored for part, _ in parts for index, scored in part.items()}
         failed = [sentence for _, sentences in parts for sentence in sentences]
     if not found:
         raise InputError(" ".join(failed))
     scored = [(paths[index], found[index]) for index in sorted(found)]
     images: list[dict[str, Any]] = [
-        {"name": path.stem, **{method: timed.score._asdict() for method, timed in scores.items()}}
-        for path, scores in scored
+        {"name": path.stem, **{method: timed.score._asdict() for method, timed in image.scores.items()}}
+        for path, image in scored
     ]
     mean = {
         method: {metric: float(np.mean([row[method][metric] for row in images])) for metric in Score._fields}
         for method in METHODS[: 2 if model else 1]
     }
-    hashes = "".join(sha256(path) for path, _ in scored)
-    seconds = [timed.seconds for _, scores in scored for timed in scores.values()]
+    hashes = "".join(image.sha256 for _, image in scored)
+    seconds = [timed.seconds for _, image in scored for timed in image.scores.values()]
     known = [value for value in seconds if value is not None]
     return {
         "images": images,
         "mean": mean,
         "failed": failed,
+        "notes": [f"{path}: {'; '.join(image.notes)}." for path, image in scored if image.notes],
         "sha256": hashlib.sha256(hashes.encode()).hexdigest(),
         "seconds": sum(known) if len(known) == len(seconds) else None,
     }
@@ -227,12 +242,16 @@ def _score(
     scale: float,
     predict: Predict,
     cache: ScoreCache | None,
-) -> dict[str, Timed]:
-    """Scores of one image; it is decoded and degraded once, and not at all when both are known."""
+) -> Scored:
+    """One image; it is decoded and degraded once, and not at all when its scores are known."""
+    digest = sha256(path)  # before it is decoded, after which it may be gone
+    notes: list[str] = []
 
     @lru_cache
     def pair() -> tuple[np.ndarray, np.ndarray]:
-        hr = protocol.ground_truth(read_image(path), scale)
+        image, found = read_with_notes(path)
+        notes.extend(found)
+        hr = protocol.ground_truth(image, scale)
         return hr, protocol.degrade(hr, scale)[1]
 
     def interpolation() -> Score:
@@ -245,13 +264,15 @@ def _score(
 
     if cache is None:
         scores = {"interpolation": _timed(interpolation)}
-        return scores | ({"model": _timed(lambda: network(model))} if model else {})
-    rules = {k: v for k, v in dataclasses.asdict(protocol).items() if k != "name"}
-    key = sha256(path), rules, scale
-    scores = {"interpolation": cache.get(interpolation, *key)}
-    if model:
-        scores["model"] = cache.get(lambda: network(model), *key, cache.weights, predict.__name__)
-    return scores
+        if model:
+            scores["model"] = _timed(lambda: network(model))
+    else:
+        rules = {k: v for k, v in dataclasses.asdict(protocol).items() if k != "name"}
+        key = digest, rules, scale
+        scores = {"interpolation": cache.get(interpolation, *key)}
+        if model:
+            scores["model"] = cache.get(lambda: network(model), *key, cache.weights, predict.__name__)
+    return Scored(digest, scores, notes)
 
 
 def _timed(compute: Callable[[], Score]) -> Timed:

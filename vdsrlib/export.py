@@ -52,14 +52,15 @@ def to_onnx(model: VDSR, metadata: dict[str, Any] | None = None) -> bytes:
     return made.SerializeToString()
 
 
-def export(path: str | Path, checkpoint: Checkpoint) -> None:
+def export(path: str | Path, checkpoint: Checkpoint, *, replace: bool = True) -> None:
     """Write a checkpoint's network as an ONNX file, atomically.
 
     Its metadata are the checkpoint's own, and what a program must know to use it: the range of the values,
     the colour, and the interpolation that makes the input.
 
     Raises:
-        InputError: the name does not end in .onnx, onnx is not installed, or the place cannot be written.
+        InputError: the name does not end in .onnx, onnx is not installed, the place cannot be written, or
+            there is such a file and it may not be replaced.
     """
     if Path(path).suffix.lower() != ".onnx":
         raise InputError(f"{path}: the name must end in .onnx.")
@@ -70,5 +71,5 @@ def export(path: str | Path, checkpoint: Checkpoint) -> None:
         "interpolation": protocol.degradation,
     }
     content = to_onnx(checkpoint.model, {**checkpoint.record(), **use})
-    with atomic(path) as temporary:
+    with atomic(path, replace=replace) as temporary:
         temporary.write_bytes(content)

@@ -161,10 +161,16 @@ def _survey(model: VDSR, ilr: np.ndarray, protocol: Protocol, progress: Callable
         pixels = height * width
         mean = float(magnitude.mean() / pixels)
         statistics.append(Statistics(name, mean, float(zeros.mean() / pixels), int((zeros == pixels).sum())))
-    low, high = protocol.input_range
-    sr = ilr + residual.transpose(1, 2, 0).reshape(ilr.shape) / (high - low)
+    sr = of_last_layer(model, ilr, residual, protocol)
     sr.flags.writeable = False
     return Survey(layers, statistics, pooling, sr)
+
+
+def of_last_layer(model: VDSR, ilr: np.ndarray, maps: np.ndarray, protocol: Protocol) -> np.ndarray:
+    """SR, shape and range of ILR, from the last layer's maps (C x H x W, in the network's range)."""
+    last = maps.transpose(1, 2, 0).reshape(ilr.shape).astype(np.float64)
+    low, high = protocol.input_range
+    return ilr + last / (high - low) if model.adds_ilr else protocol.from_network(last)
 
 
 @torch.inference_mode()

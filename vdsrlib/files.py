@@ -4,10 +4,11 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,19 @@ class WriteError(InputError):
     """A place cannot be written."""
 
 
+class Notice(UserWarning):
+    """Something that users should know, while the work goes on: a sentence."""
+
+
+@contextmanager
+def reading(place: str | Path) -> Iterator[None]:
+    """Say of an OSError in the block that ``place`` cannot be read, as an InputError."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{place} cannot be read ({error.strerror or error}).") from error
+
+
 @contextmanager
 def writing(place: str | Path) -> Iterator[None]:
     """Say of an OSError in the block that ``place`` cannot be written, as a WriteError."""
@@ -30,20 +44,50 @@ def writing(place: str | Path) -> Iterator[None]:
 
 
 @contextmanager
-def atomic(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on success it replaces ``path`` in one step.
+def memory_for(place: str | Path, advice: str) -> Iterator[None]:
+    """Say of an error for want of memory in the block that ``place`` needs more, as an InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # PyTorch and the other engines have no class of their own for it, but words
+        if isinstance(error, MemoryError) or re.search("out of memory|alloc", str(error), re.IGNORECASE):
+            raise InputError(f"{place} needs more memory than there is; {advice}.") from error
+        raise
+
+
+def check_free(path: str | Path, force: bool) -> None:
+    """Raise InputError where a file of this name would be lost, unless that is wanted."""
+    if os.path.isdir(path):  # noqa: PTH112  which answers for any name, however long
+        raise InputError(f"{path} is a folder; give the name of a file to write.")
+    if os.path.lexists(path) and not force:
+        raise InputError(_taken(path))
+
+
+def _taken(path: str | Path) -> str:
+    return f"{path} exists; write another name, or --force to replace it."
+
+
+@contextmanager
+def atomic(path: str | Path, *, replace: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success it becomes ``path`` in one step.
 
     When the block fails, ``path`` is untouched and the temporary file is gone. The temporary name
-    keeps the suffix, since image writers choose their format by it.
+    keeps the suffix, since image writers choose their format by it. A file that is replaced leaves its mode.
+
+    Args:
+        path: the file.
+        replace: whether a file of this name may be lost, also one that appears while the block works.
 
     Raises:
+        InputError: ``path`` is a folder, or there is such a file and it may not be replaced.
         WriteError: the folder cannot be written, or the disk is full.
     """
     path = Path(path)
     with writing(path), ExitStack() as stack:
+        check_free(path, replace)
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise InputError(f"{path} is a folder; give the name of a file to write.")
+        _mode(path)  # which finds out now whether there can be such a name
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
@@ -51,11 +95,35 @@ def atomic(path: str | Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        # mkstemp makes files private; give the result the mode that open() would have given.
+        _place(temporary, path, replace)
+
+
+def _mode(path: Path) -> int:
+    """The permissions of a file; where there is none, those that open() would give it."""
+    try:
+        return path.stat().st_mode & 0o777
+    except FileNotFoundError:
         umask = os.umask(0)
         os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        return 0o666 & ~umask
+
+
+def _place(temporary: Path, path: Path, replace: bool) -> None:
+    """Give a finished file its name; without ``replace``, only if no other file has taken it meanwhile."""
+    temporary.chmod(_mode(path))  # mkstemp makes files private
+    if replace:
         temporary.replace(path)
+        return
+    try:
+        try:
+            path.hardlink_to(temporary)  # which fails where a rename would replace
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links: take the name, then put the file into its place
+            path.touch(exist_ok=False)
+            temporary.replace(path)
+    except FileExistsError:
+        raise InputError(_taken(path)) from None
 
 
 @contextmanager
@@ -75,6 +143,42 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         yield temporary
         if not path.exists():
             temporary.replace(path)
+
+
+@contextmanager
+def atomic_files(folder: str | Path, *, replace: bool) -> Iterator[Path]:
+    """Yield a temporary folder; on success, and not before, the files in it are in ``folder``.
+
+    When the block fails ``folder`` is as it was, and gone if it was not there.
+
+    Args:
+        folder: where the files belong.
+        replace: whether ``folder`` may hold something already; files of the same names are lost then.
+
+    Raises:
+        InputError: ``folder`` is not empty, and may not be used.
+        WriteError: the folder cannot be written, or the disk is full.
+    """
+    folder = Path(folder)
+    with writing(folder), ExitStack() as stack:
+        if not replace and folder.is_dir() and any(folder.iterdir()):
+            raise InputError(f"{folder} is not empty; write another name, or --force to use it.")
+        if not folder.exists():
+            stack.callback(_remove_if_empty, folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder, prefix=".part-"))
+        stack.callback(shutil.rmtree, temporary, ignore_errors=True)
+        yield temporary
+        files = [(path, folder / path.name) for path in sorted(temporary.iterdir())]
+        for _, target in files:
+            check_free(target, replace)
+        for path, target in files:
+            _place(path, target, replace)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
@@ -110,13 +214,12 @@ def sha256(path: str | Path) -> str:
     Raises:
         InputError: the file cannot be read.
     """
-    try:
+    with reading(path):
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
 
 
 def contents(paths: Iterable[Path]) -> str:
     """One hash of the names and bytes of files, in their order; of a link that leads nowhere, of its name."""
-    found = [[path.name, sha256(path) if path.is_file() else None] for path in paths]
+    # os.path answers wherever a link leads, also into a place that cannot be entered
+    found = [[path.name, sha256(path) if os.path.isfile(path) else None] for path in paths]  # noqa: PTH113
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()

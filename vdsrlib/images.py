@@ -4,6 +4,7 @@ An image in this project is a NumPy array, height x width (grey) or height x wid
 uint8 in 0..255 (uint16, in 0..65535, where that is said) or floating point in [0, 1].
 """
 
+import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -13,8 +14,16 @@ from numpy.typing import DTypeLike
 from skimage.color import rgb2ycbcr, ycbcr2rgb
 
 from vdsrlib.environment import data_root
-from vdsrlib.files import InputError
-from vdsrlib.picture import FORMATS, MAX_PIXELS, Picture, eight_bits, read_picture, write_picture
+from vdsrlib.files import InputError, atomic, reading
+from vdsrlib.picture import (
+    FORMATS,
+    MAX_PIXELS,
+    Picture,
+    check_target,
+    eight_bits,
+    encode,
+    read_picture,
+)
 
 TRAINING_SETS = ("T91", "BSD200")  # the paper's 291 images (section 5.1)
 TEST_SETS = ("Set5", "Set14", "B100", "Urban100")
@@ -44,16 +53,30 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     Raises:
         InputError: the file is missing, is no image that can be decoded whole, or is too large.
     """
-    return eight_bits(read_picture(path, max_pixels).pixels)
+    return read_with_notes(path, max_pixels)[0]
 
 
-def save_image(path: str | Path, image: np.ndarray) -> None:
+def read_with_notes(path: str | Path, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, tuple[str, ...]]:
+    """``read_image``, and what that changed or left out, each a few words for people."""
+    picture = read_picture(path, max_pixels)
+    alpha, notes = picture.alpha, picture.notes
+    if alpha is not None and (alpha != np.iinfo(alpha.dtype).max).any():
+        notes += ("transparency is dropped",)
+    if picture.pixels.dtype == np.uint16:
+        notes += ("16-bit samples are reduced to 8",)
+    return eight_bits(picture.pixels), notes
+
+
+def save_image(path: str | Path, image: np.ndarray, *, replace: bool = True) -> None:
     """Write a uint8 or [0, 1] float image, atomically; the suffix chooses the format.
 
     Raises:
-        InputError: the suffix is unknown, or the format or the place cannot take it.
+        InputError: the suffix is unknown, the format or the place cannot take it, or there is such a file
+            and it may not be replaced.
     """
-    write_picture(path, Picture(to_uint8(image)))
+    check_target(path, *image.shape[:2])
+    with atomic(path, replace=replace) as temporary:
+        encode(temporary, Picture(to_uint8(image)))
 
 
 def to_float(image: np.ndarray) -> np.ndarray:
@@ -102,21 +125,22 @@ def merge_luma(y: np.ndarray, chroma: np.ndarray) -> np.ndarray:
 def list_images(folder: str | Path, suffixes: Collection[str] = FORMATS) -> list[Path]:
     """The images of a folder, by name: files with one of the suffixes, other than hidden ones.
 
-    A link that leads nowhere is among them: what reads it says so.
+    A link that leads nowhere, or where nothing can be read, is among them: what reads it says so.
 
     Raises:
-        InputError: there is no such folder, or no image in it.
+        InputError: there is no such folder, it cannot be read, or there is no image in it.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"There is no folder {folder}.")
-    paths = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in suffixes
-        and not path.name.startswith(".")
-        and (path.is_file() or not path.exists())
-    )
+    with reading(folder):
+        if not folder.is_dir():
+            raise InputError(f"There is no folder {folder}.")
+        paths = sorted(
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() in suffixes
+            and not path.name.startswith(".")
+            and (os.path.isfile(path) or not os.path.exists(path))  # noqa: PTH110, PTH113  these never raise
+        )
     if not paths:
         raise InputError(f"There is no image in {folder} (looked for {', '.join(sorted(suffixes))}).")
     return paths
@@ -128,11 +152,13 @@ def image_set(name: str | Path) -> list[Path]:
     Raises:
         InputError: there is neither, or no image in it.
     """
-    root, folder = data_root(), Path(name)
-    if root and not folder.is_dir():
-        folder = root / name
-    if not folder.is_dir():
-        raise InputError(f"There is no folder {name}, nor a set of that name in a folder named by VDSR_DATA.")
+    folder = Path(name)
+    with reading(name):
+        if not folder.is_dir() and (root := data_root()):
+            folder = root / name
+        if not folder.is_dir():
+            sentence = f"There is no folder {name}, nor a set of that name in a folder named by VDSR_DATA."
+            raise InputError(sentence)
     return list_images(folder)
 
 

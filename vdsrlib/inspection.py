@@ -3,8 +3,9 @@ and whether a test image, or a crop of one, lies among the training images.
 """
 
 import hashlib
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -15,8 +16,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter, gaussian_laplace, maximum_filter
 
 from vdsrlib.files import InputError
-from vdsrlib.images import as_rgb, luma, read_image
-from vdsrlib.picture import FORMATS, eight_bits, open_image, orientation_of, read_picture
+from vdsrlib.images import as_rgb, luma, read_image, read_with_notes
+from vdsrlib.picture import FORMATS, open_image, orientation_of, read_picture
 from vdsrlib.protocol import crop_length
 
 SAME_PICTURE = 12  # of 64 bits; over the 510 images of the six sets, other pictures differ by 14 and more
@@ -51,7 +52,8 @@ class Leak(NamedTuple):
 
 def describe(paths: Sequence[Path]) -> list[Picture]:
     """What the headers of image files say; a broken file has size 0 and the mode "broken"."""
-    return [Picture(path.name, *_header(path), path.stat().st_size if path.exists() else 0) for path in paths]
+    sizes = [path.stat().st_size if os.path.exists(path) else 0 for path in paths]  # noqa: PTH110
+    return [Picture(path.name, *_header(path), size) for path, size in zip(paths, sizes, strict=True)]
 
 
 def _header(path: Path) -> tuple[int, int, str, str]:
@@ -92,7 +94,7 @@ def report(folder: str | Path, patch: int = 41, scales: Sequence[float] = (2, 3,
     remarks: list[Remark] = []
     seen: dict[tuple[tuple[int, ...], bytes], str] = {}
     for path in sorted(folder.iterdir()):
-        if path.is_dir():
+        if os.path.isdir(path):  # noqa: PTH112  which answers also for a link into a locked place
             inside = sum(inner.suffix.lower() in FORMATS for inner in path.rglob("*"))
             if inside:
                 remarks.append(Remark(path.name, "not looked into", f"a folder, with {inside} images"))
@@ -104,11 +106,10 @@ def report(folder: str | Path, patch: int = 41, scales: Sequence[float] = (2, 3,
             remarks.append(Remark(path.name, "ignored", f"not one of {', '.join(sorted(FORMATS))}"))
             continue
         try:
-            picture = read_picture(path)
+            image, notes = read_with_notes(path)
         except InputError:
             remarks.append(Remark(path.name, "stops training", "it cannot be read as an image"))
             continue
-        image, changes = eight_bits(picture.pixels), list(picture.notes)
         height, width = (min(crop_length(side, s) for s in scales) for side in image.shape[:2])
         if min(height, width) < patch:
             size = f"{image.shape[1]}x{image.shape[0]} pixels"
@@ -116,14 +117,10 @@ def report(folder: str | Path, patch: int = 41, scales: Sequence[float] = (2, 3,
         first = seen.setdefault((image.shape, hashlib.sha256(image.tobytes()).digest()), path.name)
         if first != path.name:
             remarks.append(Remark(path.name, "counted twice", f"the same pixels as {first}"))
-        if picture.alpha is not None:
-            changes.append("transparency is dropped")
-        if picture.pixels.dtype == np.uint16:
-            changes.append("16-bit samples are reduced to 8")
         with suppress(InputError), open_image(path) as file:  # Pillow does not know every TIFF
             if (orientation_of(file) or 1) != 1:
-                changes.append("turned as its EXIF tag says")
-        remarks += [Remark(path.name, "used, changed", change) for change in changes]
+                notes += ("turned as its EXIF tag says",)
+        remarks += [Remark(path.name, "used, changed", note) for note in notes]
     return remarks
 
 
@@ -150,8 +147,9 @@ def leaks(training: Sequence[Path], test: Sequence[Path]) -> list[Leak]:
     return found
 
 
-def _read(paths: Sequence[Path]) -> list[tuple[Path, np.ndarray]]:
-    return [(path, read_image(path)) for path in paths]
+def _read(paths: Sequence[Path]) -> Iterator[tuple[Path, np.ndarray]]:
+    """One image at a time: a training set may be larger than the memory."""
+    return ((path, read_image(path)) for path in paths)
 
 
 Points = tuple[np.ndarray, np.ndarray]

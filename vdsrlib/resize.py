@@ -42,13 +42,17 @@ class Taps(NamedTuple):
         matrix.flags.writeable = False
         return matrix
 
+    def sparse(self, length: int) -> csr_array:
+        """The same as ``matrix`` without its zeros, which are nearly all of it."""
+        rows = np.repeat(np.arange(len(self.inputs)), self.inputs.shape[1])
+        entries = self.weight.ravel(), (rows, self.inputs.ravel())
+        return csr_array(entries, (len(self.inputs), length))
+
     def window(self, outputs: slice) -> tuple[slice, csr_array]:
         """The input pixels that some output pixels need, and the sparse matrix between the two."""
         index, weight = self.inputs[outputs], self.weight[outputs]
         first, stop = int(index.min()), int(index.max()) + 1
-        rows = np.repeat(np.arange(len(index)), index.shape[1])
-        shape = len(index), stop - first
-        return slice(first, stop), csr_array((weight.ravel(), (rows, (index - first).ravel())), shape)
+        return slice(first, stop), Taps(index - first, weight).sparse(stop - first)
 
 
 def bicubic_matrix(length: int, out_length: int, scale: float) -> np.ndarray:
@@ -57,7 +61,7 @@ def bicubic_matrix(length: int, out_length: int, scale: float) -> np.ndarray:
 
 
 def bicubic_taps(length: int, out_length: int, scale: float) -> Taps:
-    """The same as ``bicubic_matrix`` without its zeros, which are nearly all of it."""
+    """The same as ``bicubic_matrix``, as taps."""
     stretch = min(scale, 1.0)  # < 1 widens the kernel: this is the antialiasing
     support = 4.0 / stretch
     centre = (np.arange(out_length) + 0.5) / scale - 0.5
@@ -75,13 +79,15 @@ def sides(image: np.ndarray | torch.Tensor) -> tuple[int, int]:
     return height, width
 
 
-def separable(image: Array, rows: np.ndarray | None, cols: np.ndarray | None) -> Array:
+def separable(
+    image: Array, rows: np.ndarray | csr_array | None, cols: np.ndarray | csr_array | None
+) -> Array:
     """``rows @ image @ cols.T``; a matrix that is None leaves its axis as it is.
 
     Args:
         image: floating NumPy H x W or H x W x C, or torch ... x H x W on any device.
-        rows: matrix (out height x H).
-        cols: matrix (out width x W).
+        rows: matrix (out height x H), for NumPy dense or sparse.
+        cols: matrix (out width x W), likewise.
     """
     if isinstance(image, np.ndarray) and image.ndim == 3:
         planes = [separable(image[..., i], rows, cols) for i in range(image.shape[-1])]
@@ -90,10 +96,11 @@ def separable(image: Array, rows: np.ndarray | None, cols: np.ndarray | None) ->
         image = _matrix_like(rows, image) @ image
     if cols is not None:
         image = image @ _matrix_like(cols, image).T
-    return image
+    # a product with a sparse matrix lies in memory column by column
+    return np.ascontiguousarray(image) if isinstance(image, np.ndarray) else image
 
 
-def _matrix_like(matrix: np.ndarray, image: Array) -> Array:
+def _matrix_like(matrix: np.ndarray | csr_array, image: Array) -> Array:
     if isinstance(image, torch.Tensor):
         return torch.as_tensor(matrix.copy(), dtype=image.dtype, device=image.device)
     return matrix.astype(image.dtype, copy=False)

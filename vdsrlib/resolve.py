@@ -5,11 +5,12 @@ the paper. An RGB network enlarges all three channels. Samples are taken as they
 networks were trained; linear light is not attempted.
 """
 
+import dataclasses
 import math
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from scipy.ndimage import distance_transform_edt
 
 from vdsrlib.degradation import DEGRADATIONS
 from vdsrlib.engine import Network, prepare
-from vdsrlib.evaluation import check_fit, predict
+from vdsrlib.evaluation import Predict, check_fit, predict
 from vdsrlib.files import InputError, atomic
 from vdsrlib.images import as_rgb, list_images, merge_luma, quantise, split_luma, to_float
 from vdsrlib.model import VDSR
@@ -105,28 +106,25 @@ def check_enlargement(shape: Shape, result: Shape) -> None:
         )
 
 
-def check_free(path: str | Path, force: bool) -> None:
-    """Raise InputError where a file of this name would be lost, unless that is wanted."""
-    if os.path.isdir(path):  # noqa: PTH112  which answers for any name, however long
-        raise InputError(f"{path} is a folder; give the name of a file to write.")
-    if os.path.lexists(path) and not force:
-        raise InputError(f"{path} exists; write another name, or --force to replace it.")
-
-
 def pair_files(source: Path, target: Path) -> list[tuple[Path, Path]]:
     """Each image of a folder, and its name in another folder; what is only read (GIF) becomes PNG.
 
     Raises:
-        InputError: there is no image in ``source``, or ``target`` is a file's name or the same folder.
+        InputError: there is no image in ``source``, two of them would get one name, or ``target`` is a file's
+            name or the same folder.
     """
-    if target.suffix.lower() in FORMATS or target.is_file():
+    # os.path answers for any name, however long, and for a link that leads to itself
+    if target.suffix.lower() in FORMATS or os.path.isfile(target):  # noqa: PTH113
         raise InputError(f"{source} is a folder; {target} must be a folder then, for its images.")
-    if source.resolve() == target.resolve():
+    if os.path.exists(target) and target.samefile(source):  # noqa: PTH110
         raise InputError(f"{target} is the folder of the images themselves; write to another one.")
-    return [
-        (path, target / (path.name if path.suffix.lower() in FORMATS else f"{path.name}.png"))
-        for path in list_images(source, READABLE)
-    ]
+    sources: dict[Path, Path] = {}
+    for path in list_images(source, READABLE):
+        new = target / (path.name if path.suffix.lower() in FORMATS else f"{path.name}.png")
+        if new in sources:
+            raise InputError(f"{sources[new]} and {path} would both become {new}; rename one of them.")
+        sources[new] = path
+    return [(path, new) for new, path in sources.items()]
 
 
 def super_resolve(
@@ -187,16 +185,19 @@ def enlarge_file(
     size: float | Shape,
     protocol: Protocol,
     work: Work | None = None,
+    *,
+    replace: bool = True,
 ) -> Picture:
     """Read, enlarge, write; the result appears under its name when it is complete.
 
     Args:
         model: in evaluation mode, on any device.
         source: an image file.
-        target: the name to write, in any of ``picture.FORMATS``; what stands there is replaced.
+        target: the name to write, in any of ``picture.FORMATS``.
         size: the scale, or height and width of the result.
         protocol: the one the weights were trained under.
         work: engine and memory.
+        replace: whether a file that has the target's name may be lost.
 
     Returns:
         The result; its notes say what reading changed, and what the target's format cannot hold.
@@ -212,21 +213,28 @@ def enlarge_file(
     check_enlargement(old, shape)
     check_pixels(target, *shape, work.max_pixels)
     if picture.alpha is not None and (picture.alpha == np.iinfo(picture.alpha.dtype).max).all():
-        picture = replace(picture, alpha=None)  # nothing is transparent
+        picture = dataclasses.replace(picture, alpha=None)  # nothing is transparent
     check_target(target, *shape, alpha=picture.alpha is not None)
     check_fit(model, protocol)
-    with atomic(target) as temporary:  # which finds out now, whether the place can be written
+    with atomic(target, replace=replace) as temporary:  # which asks now whether that can be written
         result = enlarge(model, picture, shape, protocol, work)
         left_out = encode(temporary, result)
-    return replace(result, notes=(*result.notes, *left_out))
+    return dataclasses.replace(result, notes=(*result.notes, *left_out))
 
 
 def degrade_and_resolve(
-    model: VDSR, image: np.ndarray, scale: float, protocol: Protocol, work: Work | None = None
+    model: VDSR,
+    image: np.ndarray,
+    scale: float,
+    protocol: Protocol,
+    work: Work | None = None,
+    apply: Predict | None = None,
 ) -> Resolved:
     """Ground-truth mode: make LR from an HR image by the protocol, enlarge it, and score the result.
 
-    Args as in ``super_resolve``; ``image`` is HR.
+    It holds whole images in float64, about 200 bytes for every pixel of HR: 5 GB for 24 megapixels.
+
+    Args as in ``super_resolve``; ``image`` is HR, and ``apply`` stands for ``predict`` where it is given.
 
     Raises:
         InputError: the image is too small to be scored at this scale.
@@ -236,7 +244,7 @@ def degrade_and_resolve(
     hr = protocol.ground_truth(image, scale)
     image = image[: hr.shape[0], : hr.shape[1]]
     lr, ilr = protocol.degrade(hr, scale)
-    sr = predict(model, ilr, protocol, work.engine, work.memory)
+    sr = apply(model, ilr, protocol) if apply else predict(model, ilr, protocol, work.engine, work.memory)
     # what SSIM needs for a while and what the pictures take are not in memory together
     scores = protocol.score(ilr, hr, scale), protocol.score(sr, hr, scale)
     _, hr_chroma = _planes(image, protocol)
