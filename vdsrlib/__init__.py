@@ -2,7 +2,7 @@
 
 The modules, each imported only by those that follow::
 
-    picture -> images -> resize -> degradation -> protocol -> model -> checkpoint -> export
+    tiff -> picture -> images -> resize -> degradation -> protocol -> model -> checkpoint -> export
             -> engine -> tiling -> evaluation -> data -> recipe -> optimizer -> training
             -> findings -> studies -> resolve -> features -> figures -> widgets -> enlarger
 

@@ -93,7 +93,7 @@ def atomic(path: str | Path, *, replace: bool = True) -> Iterator[Path]:
         temporary = Path(name)
         stack.callback(temporary.unlink, missing_ok=True)
         yield temporary
-        with temporary.open("rb") as written:
+        with temporary.open("r+b") as written:  # Windows syncs no file that is only read
             os.fsync(written.fileno())
         _place(temporary, path, replace)
 

@@ -14,16 +14,8 @@ from numpy.typing import DTypeLike
 from skimage.color import rgb2ycbcr, ycbcr2rgb
 
 from vdsrlib.environment import data_root
-from vdsrlib.files import InputError, atomic, reading
-from vdsrlib.picture import (
-    FORMATS,
-    MAX_PIXELS,
-    Picture,
-    check_target,
-    eight_bits,
-    encode,
-    read_picture,
-)
+from vdsrlib.files import InputError, reading
+from vdsrlib.picture import FORMATS, MAX_PIXELS, Picture, eight_bits, read_picture, write_picture
 
 TRAINING_SETS = ("T91", "BSD200")  # the paper's 291 images (section 5.1)
 TEST_SETS = ("Set5", "Set14", "B100", "Urban100")
@@ -74,9 +66,7 @@ def save_image(path: str | Path, image: np.ndarray, *, replace: bool = True) -> 
         InputError: the suffix is unknown, the format or the place cannot take it, or there is such a file
             and it may not be replaced.
     """
-    check_target(path, *image.shape[:2])
-    with atomic(path, replace=replace) as temporary:
-        encode(temporary, Picture(to_uint8(image)))
+    write_picture(path, Picture(to_uint8(image)), replace=replace)
 
 
 def to_float(image: np.ndarray) -> np.ndarray:

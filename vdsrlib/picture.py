@@ -274,17 +274,17 @@ def check_target(path: str | Path, height: int = 1, width: int = 1, *, alpha: bo
         raise InputError(f"{path}: {suffix} cannot hold transparency; write .png, .webp or .tif instead.")
 
 
-def write_picture(path: str | Path, picture: Picture) -> None:
-    """Encode an image file, atomically; the suffix chooses the format.
+def write_picture(path: str | Path, picture: Picture, *, replace: bool = True) -> None:
+    """Encode an image file, atomically; the suffix chooses the format; ``replace`` as in ``files.atomic``.
 
     PNG and TIFF are lossless and keep 16 bits; the others get the upper 8. JPEG and WebP are written at
     quality 95, JPEG with colour at full resolution. BMP holds no profile.
 
     Raises:
-        InputError: as in ``check_target``, or the place cannot be written.
+        InputError: as in ``check_target``, the place cannot be written, or the file may not be replaced.
     """
     check_target(path, *picture.pixels.shape[:2], alpha=picture.alpha is not None)
-    with atomic(path) as temporary:
+    with atomic(path, replace=replace) as temporary:
         encode(temporary, picture)
 
 
