@@ -249,6 +249,7 @@ class TestFolder:
         (tmp_path / "in" / "bad.png").write_bytes(b"<html>")
         (tmp_path / "in" / "empty.png").touch()
         (tmp_path / "in" / "notes.txt").write_text("no image")
+        (tmp_path / "in" / "more").mkdir()
         return tmp_path
 
     def test_goes_on_after_bad_files(self, folder, call_cli, tiny):
@@ -257,7 +258,9 @@ class TestFolder:
         assert status == 1
         assert sorted(path.name for path in (folder / "out").iterdir()) == ["a.jpg", "b.png", "z.webp"]
         assert [line.split(":")[0] for line in out.splitlines()] == ["out/a.jpg", "out/b.png", "out/z.webp"]
-        assert [line.split()[1] for line in error.splitlines()] == ["in/bad.png", "in/empty.png", "2"]
+        first, *lines = error.splitlines()
+        assert first == "vdsrlib: not looked into, by their names no images: more, notes.txt."
+        assert [line.split()[1] for line in lines] == ["in/bad.png", "in/empty.png", "2"]
         assert "2 of 5 images failed" in error
         before = (folder / "out" / "a.jpg").stat().st_mtime_ns
         status, out, error = call_cli(*command)

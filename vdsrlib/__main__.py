@@ -299,6 +299,12 @@ def _resolve(arguments: argparse.Namespace) -> int:
     prepare(loaded.model, arguments.engine)  # refuses an engine before any work
     if folder:
         check_writable(target)
+        images = {old.name for old, _ in jobs}
+        others = [name for name in sorted(os.listdir(source)) if name not in images and name[0] != "."]  # noqa: PTH208
+        if others:
+            print(
+                f"vdsrlib: not looked into, by their names no images: {', '.join(others)}.", file=sys.stderr
+            )
     failures = []
     for number, (old, new) in enumerate(jobs, start=1):
         title = f"{number}/{len(jobs)} {old.name}" if folder else None
