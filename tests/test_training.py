@@ -688,7 +688,7 @@ class TestInterrupted:
 
     def test_two_processes_are_told_to_stop(self, tmp_path, command, quiet):
         """SIGTERM to torchrun: both agree on a step, one saves it, and one process alone goes on."""
-        typed = command("run", **{"batch-size": 4, "steps": 2000, "save-every": 2000})
+        typed = command("run", **{"batch-size": 4, "steps": 1000, "save-every": 1000})
         with subprocess.Popen([sys.executable, *self.TORCHRUN, *typed], **quiet) as process:
             while process.poll() is None and not list(tmp_path.glob("run-logs/*")):
                 time.sleep(0.01)
@@ -696,11 +696,11 @@ class TestInterrupted:
             process.send_signal(signal.SIGTERM)
             output = process.stdout.read()
         step = torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"]
-        assert 0 < step < 2000
+        assert 0 < step < 1000
         assert f"Stopped after step {step}; the same command goes on from there." in output
         resumed = subprocess.run([sys.executable, *typed], check=True, **quiet)
-        assert f"Going on from step {step} of 2000" in resumed.stdout
-        assert json.loads((tmp_path / "run" / "run.json").read_text())["history"][-1]["step"] == 2000
+        assert f"Going on from step {step} of 1000" in resumed.stdout
+        assert json.loads((tmp_path / "run" / "run.json").read_text())["history"][-1]["step"] == 1000
 
     def test_one_process_does_not_wait_for_its_device(self):
         alone = World(torch.device("meta"))  # which has no numbers to read
