@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vdsrlib.environment import choose_device, data_root, device_name, versions
+from vdsrlib.environment import choose_device, data_root, device_name, fast_in_bfloat16, versions
 from vdsrlib.files import InputError
 
 
@@ -35,6 +35,12 @@ def test_empty_variable_is_no_device(monkeypatch):
 def test_unknown_device(name):
     with pytest.raises(InputError, match=r"Unknown device .* write auto, cpu"):
         choose_device(name)
+
+
+@pytest.mark.parametrize(("units", "fast"), [("amx_bf16", True), ("avx512_bf16", True), ("avx2", False)])
+def test_processor_with_units_for_bfloat16(monkeypatch, units, fast):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {units: True}, raising=False)
+    assert fast_in_bfloat16(torch.device("cpu")) == fast
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")

@@ -57,12 +57,14 @@ def device_name(device: torch.device) -> str:
 def fast_in_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies matrices faster in bfloat16 than in float32.
 
-    CUDA from Ampere on, and CPUs with AMX. AVX-512's bfloat16 alone trains slower than float32 (measured).
+    CUDA from Ampere on, and CPUs with AMX or with AVX-512's bfloat16 (on two cores of AMD's Zen 4 a step
+    of training took 0.27 s instead of 0.55 s).
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     known = getattr(torch.cpu, "get_capabilities", None)  # newer than the oldest torch allowed
-    return device.type == "cpu" and known is not None and known().get("amx_bf16", False)
+    has = known() if known and device.type == "cpu" else {}
+    return has.get("amx_bf16", False) or has.get("avx512_bf16", False)
 
 
 def without_tf32() -> AbstractContextManager[None]:
