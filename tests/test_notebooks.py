@@ -192,6 +192,16 @@ def test_the_measured_results_are_of_the_shipped_weights():
     assert committed("training/vdsr-rgb.json")["init"] == committed("training/vdsr-rgb-first.json")["weights"]
 
 
+def test_training_in_bfloat16_loses_less_than_0_02_db():
+    twins = [committed(f"03_precision_{name}.json") for name in ("float32", "bfloat16")]
+    assert [twin["recipe"].pop("precision") for twin in twins] == ["float32", "bfloat16"]
+    assert twins[0]["recipe"] == twins[1]["recipe"]
+    assert twins[0]["init"]["sha256"] == twins[1]["init"]["sha256"]
+    exact, rounded = (twin["validation"][-1]["psnr"] for twin in twins)
+    assert set(exact) == {"2", "3", "4"}
+    assert all(rounded[scale]["model"] > exact[scale]["model"] - 0.02 for scale in exact)
+
+
 def test_table_2_is_complete_and_of_one_recipe():
     combinations = ["2", "3", "4", "2_3", "2_4", "3_4", "2_3_4"]
     table = committed("04_evaluate.json")["results"]["table 2"]
@@ -213,6 +223,9 @@ def test_the_numbers_in_the_readme_are_the_measured_ones():
     rows = {
         "interpolation": [found["ours"]["mean"]["interpolation"]["psnr"] for found in ours],
         "the authors' weights": [found["the authors' weights"]["mean"]["model"]["psnr"] for found in ours],
+        "the paper's recipe, a quarter as long": [
+            scores["model"] for scores in committed("03_recipe_paper.json")["validation"][-1]["psnr"].values()
+        ],
         "the weights in this package": [found["ours"]["mean"]["model"]["psnr"] for found in ours],
         "interpolation, `seed`": [found["ours"]["mean"]["interpolation"]["psnr"] for found in seed],
         "the replication's VDSR, `seed`": [found["VDSR"][0] for found in published],

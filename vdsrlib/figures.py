@@ -377,10 +377,12 @@ def training_curves(
     figure, axes = _figure(1, 2, WIDTH, 3.3)
     steps = [row["step"] for row in history]
     loss, rate = axes[0, 0], axes[0, 0].twinx()
-    loss.plot(steps, [row["loss"] for row in history], color=COLOURS[0], linewidth=1)
+    losses = [row["loss"] for row in history]
+    loss.plot(steps, losses, color=COLOURS[0], linewidth=1)
     loss.set(xlabel="step", ylabel="loss (log scale)", yscale="log")
-    for formatter in (loss.yaxis.set_major_formatter, loss.yaxis.set_minor_formatter):
-        formatter("{x:.3g}")
+    loss.yaxis.set_major_formatter("{x:.3g}")
+    if max(losses) < 10 * min(losses):  # else the powers of ten are labels enough
+        loss.yaxis.set_minor_formatter("{x:.3g}")
     rate.plot(steps, [row["learning_rate"] for row in history], ":", color=COLOURS[1])
     rate.set_ylabel("learning rate (dotted)", color=COLOURS[1])
     scores = axes[0, 1]
