@@ -680,19 +680,19 @@ class TestInterrupted:
         assert len(list((tmp_path / "two-logs").iterdir())) == 1
         losses = [[row["loss"] for row in record["history"]] for record in (one, two)]
         assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+        # rounding has grown for 120 steps: 1e-4 of the error is 0.001 dB, and a processor may double it
         assert two["validation"][-1]["psnr"]["2"]["model"] == pytest.approx(
-            one["validation"][-1]["psnr"]["2"]["model"], abs=1e-3
+            one["validation"][-1]["psnr"]["2"]["model"], abs=5e-3
         )
         again = subprocess.run([*torchrun, *command("two", **alone)], check=True, **quiet)
         assert "holds this run, finished" in again.stdout
 
     def test_two_processes_are_told_to_stop(self, tmp_path, command, quiet):
         """SIGTERM to torchrun: both agree on a step, one saves it, and one process alone goes on."""
-        typed = command("run", **{"batch-size": 4, "steps": 1000, "save-every": 1000})
+        typed = command("run", **{"batch-size": 4, "steps": 1000, "save-every": 10})
         with subprocess.Popen([sys.executable, *self.TORCHRUN, *typed], **quiet) as process:
-            while process.poll() is None and not list(tmp_path.glob("run-logs/*")):
+            while process.poll() is None and not (tmp_path / "run/state.pt").exists():  # both are at work
                 time.sleep(0.01)
-            time.sleep(0.5)
             process.send_signal(signal.SIGTERM)
             output = process.stdout.read()
         step = torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"]
