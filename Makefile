@@ -48,7 +48,7 @@ RUNS ?= runs/weights
 TABLES_2 := $(foreach rules,paper seed,$(addprefix $(rules)-,2 3 4 2_3 2_4 3_4 2_3_4))
 NETWORKS := $(patsubst %,$(RUNS)/%/run.json,vdsr vdsr-rgb $(TABLES_2))
 $(RUNS)/vdsr-rgb/run.json: KIND = --protocol seed
-$(TABLES_2:%=$(RUNS)/%/run.json): KIND = --steps 6000 \
+$(TABLES_2:%=$(RUNS)/%/run.json): KIND = --patch-size 41 --batch-size 32 --steps 6000 --learning-rate 8e-4 \
     --protocol $(firstword $(subst -, ,$*)) --scales $(lastword $(subst -, ,$*))
 weights: $(NETWORKS)
 $(NETWORKS): $(RUNS)/%/run.json: | .venv/installed

@@ -20,6 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from vdsrlib import checkpoint, training
+from vdsrlib.capture import Captured
 from vdsrlib.distributed import World
 from vdsrlib.evaluation import evaluate
 from vdsrlib.files import InputError, sha256
@@ -310,6 +311,35 @@ class TestMuon:
 
 class TestOptimizer:
     @pytest.mark.parametrize("name", ["sgd", "adam", "muon"])
+    def test_state_of_a_gpu_goes_on_where_there_is_none(self, name):
+        """There the learning rate lies on the GPU, and Adam's count of steps, too."""
+        recipe = dataclasses.replace(TINY, optimizer=name)
+
+        def moved(prepare) -> list[torch.Tensor]:
+            torch.manual_seed(0)
+            model = training.build(recipe)
+            optimizer = Optimizer(recipe, model)
+            for step in range(2):
+                training.backward(recipe, model, torch.rand(2, 1, 16, 16), torch.rand(2, 1, 16, 16))
+                if step:
+                    optimizer = prepare(optimizer, model)
+                optimizer.set_rate(1e-2)
+                optimizer.step()
+            return [p.detach() for p in model.parameters()]
+
+        def reloaded(optimizer, model):
+            state = optimizer.state_dict()
+            for part in state:
+                for group in part["param_groups"]:
+                    group |= {"lr": torch.tensor(0.5), "capturable": True}
+            again = Optimizer(recipe, model)
+            again.load_state_dict(state)
+            return again
+
+        plain, resumed = moved(lambda optimizer, _: optimizer), moved(reloaded)
+        assert all(torch.equal(a, b) for a, b in zip(plain, resumed, strict=True))
+
+    @pytest.mark.parametrize("name", ["sgd", "adam", "muon"])
     @pytest.mark.parametrize("factor", [0.0, 0.25, 1.0])
     def test_bias_rate(self, name, factor):
         """It scales the biases' steps, and leaves the weights theirs."""
@@ -320,7 +350,9 @@ class TestOptimizer:
             model = training.build(recipe)
             before = [p.detach().clone() for p in model.parameters()]
             training.backward(recipe, model, torch.rand(2, 1, 16, 16), torch.rand(2, 1, 16, 16))
-            Optimizer(recipe, model).step(1e-2)
+            optimizer = Optimizer(recipe, model)
+            optimizer.set_rate(1e-2)
+            optimizer.step()
             return [(b.ndim, p.detach() - b) for p, b in zip(model.parameters(), before, strict=True)]
 
         for (dimensions, full), (_, scaled) in zip(moves(1.0), moves(factor), strict=True):
@@ -416,6 +448,30 @@ class TestRun:
         assert any("% of the feature maps are silent" in line for line in lines)
         (row,) = scalars(tmp_path / "run-logs", "silent maps")
         assert row[1] == pytest.approx(sum(run.validation[-1]["silent"].values()) / 8)
+
+    def test_silent_maps_are_revived(self, train, tmp_path):
+        """They get weights anew, and nothing else of what the network computes changes by that."""
+        recipe = dataclasses.replace(TINY, width=8, learning_rate=1e-30)  # which moves nothing itself
+        torch.manual_seed(0)
+        model = training.build(recipe)
+        with torch.no_grad():
+            model.conv["2"].bias[2:5] = -100
+        init = tmp_path / "init.safetensors"
+        info = {"protocol": "paper", "scales": [2, 3], "recipe": recipe.to_dict(), "data": "none"}
+        checkpoint.save(init, model, info)
+        left, revived = (
+            train(dataclasses.replace(recipe, revive_every=every), name=str(every), init=init)
+            for every in (0, 10)
+        )
+        assert left.validation[-1]["silent"]["relu.2"] >= 3
+        assert not revived.validation[-1]["silent"].get("relu.2")
+        assert revived.validation[-1]["psnr"] == left.validation[-1]["psnr"]
+        before, after = weights(init), weights(revived)
+        kept = [0, 1, 5, 6, 7]
+        assert torch.equal(before["conv.2.weight"][kept], after["conv.2.weight"][kept])
+        assert (after["conv.2.bias"][2:5] == 0).all()
+        assert not torch.equal(before["conv.2.weight"][2:5], after["conv.2.weight"][2:5])
+        assert after["conv.3.weight"][:, 2:5].abs().max() < 1e-20
 
     def test_validation_is_that_of_evaluate(self, finished, images):
         run = finished[0]
@@ -817,6 +873,28 @@ def test_cuda_follows_the_cpu(train):
     cpu, cuda = (train(recipe, name=device, device=device) for device in ("cpu", "cuda"))
     for scale, value in cpu.validation[-1]["psnr"].items():
         assert cuda.validation[-1]["psnr"][scale]["model"] == pytest.approx(value["model"], abs=0.1)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("name", ["adam", "muon"])
+def test_replayed_steps_are_those_of_python(train, monkeypatch, name):
+    recipe = dataclasses.replace(TINY, optimizer=name, precision="bfloat16", decay_steps=0, warmup_steps=5)
+    graphs = []
+
+    class Watched(Captured):
+        def record(self, *inputs):
+            super().record(*inputs)
+            graphs.append(self.graph)
+
+    monkeypatch.setattr(training, "Captured", Watched)
+    replayed = train(recipe, name="replayed", device="cuda")
+    monkeypatch.setattr(training, "Captured", lambda step: step)
+    plain = train(recipe, name="plain", device="cuda")
+    assert len(graphs) == 1
+    assert graphs[0] is not None
+    for one, other in zip(replayed.history, plain.history, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
 
 
 def test_samples(train, tmp_path, finished):

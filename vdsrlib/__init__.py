@@ -6,7 +6,7 @@ The modules, each imported only by those that follow::
             -> engine -> tiling -> evaluation -> data -> recipe -> optimizer -> training
             -> findings -> studies -> resolve -> features -> figures -> widgets -> enlarger
 
-``distributed``, ``environment``, ``files``, ``parameters`` and ``records`` serve all of them; ``inspection``
+``capture``, ``distributed``, ``environment``, ``files``, ``parameters`` and ``records`` serve all of them; ``inspection``
 looks at folders of images, and ``doctor`` at the installation; ``python -m vdsrlib`` is a thin command line
 over the same functions that the notebooks call.
 """

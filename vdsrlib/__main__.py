@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     knobs.add_argument("--residual", action=argparse.BooleanOptionalAction, help="add ILR to the output")
     knobs.add_argument("--learning-rate", type=float)
     knobs.add_argument("--bias-rate", type=float, help="factor on the learning rate for the biases")
+    knobs.add_argument("--revive-every", type=int, help="steps between revivals of silent maps; 0: none")
     knobs.add_argument("--decay-steps", type=int, help="0: cosine")
     knobs.add_argument("--decay-factor", type=float)
     knobs.add_argument("--steps", type=int)

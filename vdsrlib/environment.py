@@ -67,11 +67,15 @@ def fast_in_bfloat16(device: torch.device) -> bool:
     return has.get("amx_bf16", False) or has.get("avx512_bf16", False)
 
 
-def without_tf32() -> AbstractContextManager[None]:
-    """Convolutions in float32 as it is, where CUDA would take TF32, with 10 bits of mantissa, for it."""
+def without_tf32(**flags: bool) -> AbstractContextManager[None]:
+    """Convolutions in float32 as it is, where CUDA would take TF32, with 10 bits of mantissa, for it.
+
+    Args:
+        flags: others of ``torch.backends.cudnn.flags`` to set meanwhile.
+    """
     cudnn = torch.backends.cudnn
     kept = {name: getattr(cudnn, name) for name in ("enabled", "benchmark", "deterministic")}
-    return cudnn.flags(**kept, allow_tf32=False)
+    return cudnn.flags(**{**kept, **flags}, allow_tf32=False)
 
 
 def versions() -> dict[str, str]:

@@ -174,16 +174,17 @@ def of_last_layer(model: VDSR, ilr: np.ndarray, maps: np.ndarray, protocol: Prot
 
 
 @torch.inference_mode()
-def silent_maps(model: VDSR, batch: Tensor) -> dict[str, int]:
-    """How many maps of each ReLU are zero on a whole batch (N x C x H x W), where there are any.
+def silent(model: VDSR, batch: Tensor) -> dict[str, Tensor]:
+    """By ReLU, which of its maps are zero on a whole batch (N x C x H x W).
 
     Such a map gets no gradient from the batch. One that is zero on every patch hardly wakes again.
     """
-    counts = {
-        name: int((x.amax((0, 2, 3)) == 0).sum())
-        for name, x in _through(model, batch)
-        if name.startswith("relu")
-    }
+    return {name: x.amax((0, 2, 3)) == 0 for name, x in _through(model, batch) if name.startswith("relu")}
+
+
+def silent_maps(model: VDSR, batch: Tensor) -> dict[str, int]:
+    """How many maps of each ReLU are ``silent`` on a batch, where there are any."""
+    counts = {name: int(maps.sum()) for name, maps in silent(model, batch).items()}
     return {name: count for name, count in counts.items() if count}
 
 

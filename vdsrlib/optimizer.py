@@ -57,7 +57,7 @@ class Muon(torch.optim.Optimizer):
             update = orthogonal(matrices).view_as(gradient).permute(0, 1, 4, 2, 3)
             torch._foreach_mul_(weights, 1 - rate * group["weight_decay"])
             like_adam = 0.2 * math.sqrt(max(matrices.shape[1:]))  # root mean square of Adam's steps
-            torch._foreach_add_(weights, update.unbind(), alpha=-rate * like_adam)
+            torch._foreach_sub_(weights, (update * (rate * like_adam)).unbind())
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
@@ -76,27 +76,47 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
 
 class Optimizer:
-    """A recipe's optimizer over a network whose weights are channels-last already."""
+    """A recipe's optimizer over a network whose weights are channels-last already.
+
+    Attributes:
+        capturable: whether ``step`` can be recorded in a CUDA graph: then the rate is a number on the GPU.
+    """
 
     def __init__(self, recipe: Recipe, model: VDSR) -> None:
         self.recipe, self.model = recipe, model
         decay = recipe.weight_decay
         weights = [p for p in model.parameters() if p.ndim == 4]
         biases = [p for p in model.parameters() if p.ndim == 1]
-        plain: Callable[..., torch.optim.Optimizer] = torch.optim.Adam
+        self.capturable = weights[0].is_cuda and recipe.optimizer != "sgd" and recipe.clip == "none"
+        plain: Callable[..., torch.optim.Optimizer] = partial(torch.optim.Adam, capturable=self.capturable)
         if recipe.optimizer == "sgd":
             plain = partial(torch.optim.SGD, momentum=0.9)
         self.parts: list[tuple[torch.optim.Optimizer, float]] = [
             (Muon(weights, decay) if recipe.optimizer == "muon" else plain(weights, weight_decay=decay), 1.0),
             (plain(biases, weight_decay=decay), recipe.bias_rate),
         ]
+        if self.capturable:
+            for group in self._groups():
+                group["lr"] = torch.zeros((), device=weights[0].device)
+        self.set_rate(recipe.learning_rate)
 
-    def step(self, rate: float) -> None:
-        """Clip the gradients and move the weights, at this learning rate."""
-        clip_gradients(self.model.parameters(), self.recipe.clip, self.recipe.theta / rate)
+    def _groups(self) -> list[dict[str, Any]]:
+        return [group for part, _ in self.parts for group in part.param_groups]
+
+    def set_rate(self, rate: float) -> None:
+        """The learning rate of the steps that follow."""
+        self.bound = self.recipe.theta / rate
         for part, factor in self.parts:
             for group in part.param_groups:
-                group["lr"] = rate * factor
+                if self.capturable:
+                    group["lr"].fill_(rate * factor)
+                else:
+                    group["lr"] = rate * factor
+
+    def step(self) -> None:
+        """Clip the gradients and move the weights."""
+        clip_gradients(self.model.parameters(), self.recipe.clip, self.bound)
+        for part, _ in self.parts:
             part.step()
 
     def state_dict(self) -> list[dict[str, Any]]:
@@ -104,9 +124,12 @@ class Optimizer:
         return [part.state_dict() for part, _ in self.parts]
 
     def load_state_dict(self, state: list[dict[str, Any]]) -> None:
-        """Go on with what ``state_dict`` gave."""
+        """Go on with what ``state_dict`` gave, perhaps on another kind of device."""
         for (part, _), kept in zip(self.parts, state, strict=True):
-            part.load_state_dict(kept)
+            groups = []
+            for saved, own in zip(kept["param_groups"], part.param_groups, strict=True):
+                groups.append({**own, "params": saved["params"]})
+            part.load_state_dict({**kept, "param_groups": groups})
 
 
 def average(averages: nn.Module, model: nn.Module, share: float) -> None:

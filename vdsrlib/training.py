@@ -22,11 +22,12 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.tensorboard import SummaryWriter
 
 from vdsrlib import checkpoint, files
+from vdsrlib.capture import Captured
 from vdsrlib.data import TrainingSet
 from vdsrlib.distributed import World, alone, join, quiet
 from vdsrlib.environment import choose_device, device_name, fast_in_bfloat16, versions, without_tf32
 from vdsrlib.evaluation import check_names, evaluate, predict
-from vdsrlib.features import silent_maps
+from vdsrlib.features import silent, silent_maps
 from vdsrlib.files import InputError
 from vdsrlib.images import as_rgb, benchmark_images, read_image, save_image, to_uint8, training_images
 from vdsrlib.model import VDSR
@@ -56,6 +57,7 @@ class Run:
 
 
 LOG_EVERY = 10
+REVIVE_BATCHES = 4
 
 
 class Diverged(InputError):
@@ -112,7 +114,8 @@ def train(
         store: folder for prepared pixels, for sets larger than memory (see ``TrainingSet``).
         skip_broken: leave out images that cannot be read, rather than refuse to begin.
         device: "auto", "cpu", "cuda" or "mps".
-        compiled: run the network through torch.compile; default: on CUDA.
+        compiled: run the network through torch.compile; default: on CUDA. On one GPU, the whole step is then
+            recorded as a CUDA graph and replayed, where the optimizer allows it.
         report: is given a line of progress now and then.
         images: name and paths of the training images, instead of all that ``data_path`` has.
         validation: likewise, instead of ``validation_set``.
@@ -269,8 +272,7 @@ class _Training:
     def loop(self, logs: Path, validate_every: int, save_every: int, compiled: bool) -> None:
         """Train from the present step to the last."""
         recipe, world = self.recipe, self.world
-        eager: nn.Module = DistributedDataParallel(self.model) if world.size > 1 else self.model
-        network = cast(nn.Module, torch.compile(eager)) if compiled else eager
+        advance = self.advance(compiled)
         first, before, started = self.step, self.seconds, time.perf_counter()
         reported = first, started
         batches = self.data.batches(range(first, recipe.steps), recipe.batch_size, (world.rank, world.size))
@@ -289,20 +291,11 @@ class _Training:
                 self.save()
             for ilr, hr in batches:
                 rate = recipe.rate(self.step)
-                loss = None
-                try:
-                    loss = backward(recipe, network, ilr, hr)
-                except Exception as error:  # compiling fails in many ways, always in the first step
-                    if network is eager or self.step > first or isinstance(error, torch.OutOfMemoryError):
-                        raise
-                    reason = (str(error) or repr(error)).splitlines()[0]
-                    self.report(f"torch.compile does not work here ({reason}); training goes on without it.")
-                    network = eager
-                losses.append(backward(recipe, network, ilr, hr) if loss is None else loss)
-                self.optimizer.step(rate)
-                if recipe.ema:  # the average begins with the weights of the first step
-                    average(self.scored, self.model, 1 - recipe.ema if self.step else 1.0)
+                self.optimizer.set_rate(rate)
+                losses.append(advance(ilr, hr))
                 self.step += 1
+                if recipe.revive_every and self.step % recipe.revive_every == 0:
+                    self.revive()
                 # Several processes must agree where to stop; to ask at every step would cost them time.
                 asking = world.size == 1 or self.step % LOG_EVERY == 0
                 stopping = asking and world.any(bool(signals))
@@ -335,6 +328,49 @@ class _Training:
                     self.report(f"Stopped after step {self.step}; the same command goes on from there.")
                     # as the signal would have ended the program, had it not been kept until now
                     raise KeyboardInterrupt if signal.SIGINT in signals else SystemExit(128 + signal.SIGTERM)
+
+    @torch.no_grad()
+    def revive(self) -> None:
+        """Let the maps begin anew that are silent on the next batches, in the network and in the average."""
+        batches = (self.data.batch(self.step + i, self.recipe.batch_size)[0] for i in range(REVIVE_BATCHES))
+        batch = torch.cat(list(batches)).to(self.world.device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.recipe.seed + self.step)
+            fresh = build(self.recipe).to(self.world.device)
+        asleep = [silent(network, batch) for network in (self.model, self.scored)]
+        for i in range(1, self.recipe.depth):
+            maps = asleep[0][f"relu.{i}"] & asleep[1][f"relu.{i}"]
+            for network in (self.model, self.scored):
+                into, anew, out_of = network.conv[str(i)], fresh.conv[str(i)], network.conv[str(i + 1)]
+                for old, new in zip(into.parameters(), anew.parameters(), strict=True):
+                    old[maps] = new[maps]
+                next(out_of.parameters())[:, maps] = 0.0  # its weights
+
+    def advance(self, compiled: bool) -> Callable[[Tensor, Tensor], Tensor]:
+        """What makes a step with a batch, at the optimizer's rate, and gives the loss."""
+        recipe, first = self.recipe, self.step
+        eager: nn.Module = DistributedDataParallel(self.model) if self.world.size > 1 else self.model
+        network = cast(nn.Module, torch.compile(eager)) if compiled else eager
+
+        def step(ilr: Tensor, hr: Tensor) -> Tensor:
+            nonlocal network
+            try:
+                loss = backward(recipe, network, ilr, hr)
+            except Exception as error:  # compiling fails in many ways, always in the first step
+                if network is eager or self.step > first or isinstance(error, torch.OutOfMemoryError):
+                    raise
+                reason = (str(error) or repr(error)).splitlines()[0]
+                self.report(f"torch.compile does not work here ({reason}); training goes on without it.")
+                network = eager
+                loss = backward(recipe, network, ilr, hr)
+            self.optimizer.step()
+            if recipe.ema:  # the average begins with the weights of the first step
+                average(self.scored, self.model, 1 - recipe.ema if self.step else 1.0)
+            return loss
+
+        # The processes of a store's loader use the GPU while a graph would be recorded.
+        alone = self.world.size == 1 and self.data.folder is None
+        return Captured(step) if compiled and alone and self.optimizer.capturable else step
 
     def stop_unless_finite(self, loss: float, rate: float) -> None:
         weights = torch.stack([p.isfinite().all() for p in self.model.parameters()])
@@ -455,7 +491,7 @@ def _begin_with(model: VDSR, recipe: Recipe, init: checkpoint.Checkpoint) -> Non
 def backward(recipe: Recipe, network: nn.Module, ilr: Tensor, hr: Tensor) -> Tensor:
     """Forward, loss and gradients of one batch; returns the loss, detached."""
     reduced = recipe.precision == "bfloat16"
-    with without_tf32():
+    with without_tf32(benchmark=ilr.is_cuda):  # patches are always of one size
         with torch.autocast(ilr.device.type, dtype=torch.bfloat16, enabled=reduced):
             sr = network(ilr)
         if recipe.loss == "sum":
@@ -483,7 +519,8 @@ def trial(recipe: Recipe, paths: Sequence[Path]) -> list[float]:
         losses.append(backward(recipe, model, *data.batch(step, recipe.batch_size)).item())
         if not math.isfinite(losses[-1]):
             break
-        optimizer.step(recipe.rate(step))
+        optimizer.set_rate(recipe.rate(step))
+        optimizer.step()
     return losses
 
 
@@ -534,6 +571,7 @@ def _load_state(path: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
             "residual": True,
             "candidates": 1,
             "bias_rate": 1.0,
+            "revive_every": 0,
             "init": None,
             "validation_set": wanted["validation_set"],
         }

@@ -16,10 +16,11 @@ from copy import deepcopy
 
 import torch
 from tabulate import tabulate
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 from tqdm import tqdm
 
+from vdsrlib.capture import Captured
 from vdsrlib.environment import choose_device, device_name, fast_in_bfloat16, versions
 from vdsrlib.files import write_json
 from vdsrlib.images import EMBEDDED_TRAIN, embedded
@@ -28,7 +29,7 @@ from vdsrlib.optimizer import Muon, Optimizer, average
 from vdsrlib.recipe import get_recipe
 from vdsrlib.training import backward, training_set
 
-Step = Callable[[], None]
+Step = Callable[[], object]
 
 
 def plain(batch: int, device: torch.device) -> Step:
@@ -57,12 +58,14 @@ def ours(batch: int, device: torch.device, precision: str) -> Step:
     network = torch.compile(model) if device.type == "cuda" else model
     counter, averages = itertools.count(), deepcopy(model)
 
-    def step() -> None:
-        backward(recipe, network, *data.batch(next(counter), batch))
-        optimizer.step(1e-4)
+    def advance(ilr: Tensor, hr: Tensor) -> Tensor:
+        loss = backward(recipe, network, ilr, hr)
+        optimizer.step()
         average(averages, model, 1 - recipe.ema)
+        return loss
 
-    return step
+    captured = Captured(advance) if device.type == "cuda" else advance
+    return lambda: captured(*data.batch(next(counter), batch))
 
 
 def muon(device: torch.device) -> tuple[Step, Step]:
