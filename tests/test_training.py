@@ -507,13 +507,14 @@ class TestInit:
 
     def test_first_step_is_from_those_weights(self, train):
         first = train(name="first")
-        still = dataclasses.replace(TINY, steps=1, ema=0.0, learning_rate=1e-12, seed=7)
+        still = dataclasses.replace(TINY, scales=2.5, steps=1, ema=0.0, learning_rate=1e-12, seed=7)
         assert not identical(weights(first), weights(train(still, name="random")))
         further = train(still, name="further", init=first.weights)
         for one, other in zip(weights(first).values(), weights(further).values(), strict=True):
             torch.testing.assert_close(one, other, atol=1e-10, rtol=0)
         info = checkpoint.load(further.weights).info
         assert info["init"] == {"file": "weights.safetensors", "sha256": sha256(first.weights)}
+        assert info["scales"] == sorted({2.5, *TINY.scales})
 
     def test_resumed_it_is_the_same_and_from_elsewhere_another_run(self, train, tmp_path):
         first = train(name="first")

@@ -428,9 +428,10 @@ class _Training:
 
     def finish(self) -> None:
         """Write the weights, the samples and the record."""
+        scales = {*self.recipe.scales, *(self.init.info["scales"] if self.init else ())}
         info = {
             "protocol": self.protocol.name,
-            "scales": list(self.recipe.scales),
+            "scales": sorted(scales),  # of all its training
             "recipe": self.recipe.to_dict(),
             **({"init": {"file": self.init.file, "sha256": self.init.hash}} if self.init else {}),
             "data": f"{self.data_name}, {len(self.paths) - len(self.data.broken)} images",
