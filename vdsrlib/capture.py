@@ -14,9 +14,9 @@ WARM_UP = 3  # calls in which memory is set aside and algorithms are chosen, bef
 class Captured:
     """A function of tensors on a GPU, always of the same shapes, replayed from its fourth call on.
 
-    A step of VDSR's training is some four hundred kernels of a few microseconds; launched one by one from
-    Python, they keep the GPU waiting half of the time. The function may change other tensors in place, but
-    must not depend on anything else that changes, and must not wait for the GPU.
+    A step of VDSR's training is hundreds of kernels, most of them short; launched one by one from Python,
+    they keep the GPU waiting. The function may change other tensors in place, but must not depend on anything
+    else that changes, and must not wait for the GPU.
 
     Args:
         function: from tensors to a tensor.

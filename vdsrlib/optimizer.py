@@ -96,12 +96,10 @@ class Optimizer:
             (plain(biases, weight_decay=decay), recipe.bias_rate),
         ]
         if self.capturable:
-            for group in self._groups():
-                group["lr"] = torch.zeros((), device=weights[0].device)
+            for part, _ in self.parts:
+                for group in part.param_groups:
+                    group["lr"] = torch.zeros((), device=weights[0].device)
         self.set_rate(recipe.learning_rate)
-
-    def _groups(self) -> list[dict[str, Any]]:
-        return [group for part, _ in self.parts for group in part.param_groups]
 
     def set_rate(self, rate: float) -> None:
         """The learning rate of the steps that follow."""

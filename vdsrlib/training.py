@@ -368,9 +368,9 @@ class _Training:
                 average(self.scored, self.model, 1 - recipe.ema if self.step else 1.0)
             return loss
 
-        # The processes of a store's loader use the GPU while a graph would be recorded.
-        alone = self.world.size == 1 and self.data.folder is None
-        return Captured(step) if compiled and alone and self.optimizer.capturable else step
+        # Nothing else may use the GPU meanwhile: neither other processes, nor what reads ahead from a store.
+        undisturbed = self.world.size == 1 and self.data.folder is None
+        return Captured(step) if compiled and undisturbed and self.optimizer.capturable else step
 
     def stop_unless_finite(self, loss: float, rate: float) -> None:
         weights = torch.stack([p.isfinite().all() for p in self.model.parameters()])
