@@ -3,6 +3,7 @@
 That they run from top to bottom, and still print what is committed, is nbval's part (see the Makefile).
 """
 
+import itertools
 import json
 import os
 import re
@@ -188,12 +189,14 @@ def test_the_measured_results_are_of_the_shipped_weights():
     assert {**scored, "vdsr": scored["ours"]}.items() >= (shipped.items() - {("vdsr-rgb", sha256(RGB))})
     for name, digest in shipped.items():
         assert committed(f"training/{name}.json")["weights"]["sha256"] == digest
-    assert "init" not in committed("training/vdsr.json")
-    assert committed("training/vdsr-rgb.json")["init"] == committed("training/vdsr-rgb-first.json")["weights"]
+    chains = ("vdsr-first", "vdsr-second", "vdsr"), ("vdsr-rgb-first", "vdsr-rgb")
+    for before, name in (pair for chain in chains for pair in itertools.pairwise(chain)):
+        assert committed(f"training/{name}.json")["init"] == committed(f"training/{before}.json")["weights"]
+    assert "init" not in committed("training/vdsr-first.json")
 
 
-def test_the_luma_weights_are_level_with_the_paper():
-    """0.16 dB above it to 0.04 below, as the README says, and above it in SSIM."""
+def test_the_luma_weights_are_above_the_paper():
+    """In every cell of its Table 3, in PSNR by as much as the README says."""
     published, differences = committed("published.json")["paper"]["Table 3"], []
     for name in ("04_evaluate", "04_evaluate_urban100"):
         for benchmark, by_scale in committed(f"{name}.json")["results"]["scores"].items():
@@ -202,8 +205,7 @@ def test_the_luma_weights_are_level_with_the_paper():
                 differences.append(ours["psnr"] - psnr)
                 assert ours["ssim"] > ssim
     assert len(differences) == 12
-    assert sum(difference > 0 for difference in differences) == 8
-    assert (round(max(differences), 2), round(min(differences), 2)) == (0.16, -0.04)
+    assert (round(min(differences), 2), round(max(differences), 2)) == (0.01, 0.27)
 
 
 def test_training_in_bfloat16_loses_less_than_0_02_db():

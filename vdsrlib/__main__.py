@@ -24,7 +24,7 @@ from vdsrlib.features import activations, mosaic, of_last_layer, survey
 from vdsrlib.files import InputError, Notice, atomic_files, check_free, check_writable, memory_for, to_json
 from vdsrlib.images import image_set, read_with_notes, save_image
 from vdsrlib.model import VDSR
-from vdsrlib.parameters import parse_scale, parse_scales
+from vdsrlib.parameters import parse_copies, parse_scale, parse_scales
 from vdsrlib.picture import MAX_PIXELS, TooLarge, check_target
 from vdsrlib.protocol import PROTOCOLS, Protocol, get_protocol
 from vdsrlib.recipe import RECIPES, get_recipe
@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     knobs.add_argument("--protocol", choices=PROTOCOLS, help="colour, degradation and range")
     knobs.add_argument("--scales", type=parse_scales, help="such as 2_3_4")
     knobs.add_argument("--patch-size", type=int)
+    knobs.add_argument("--copies", type=parse_copies, help="sizes of every image, such as 1_0.7_0.5")
     knobs.add_argument("--candidates", type=int, help="patches drawn for every one used, the hardest")
     knobs.add_argument("--batch-size", type=int)
     knobs.add_argument("--depth", type=int)

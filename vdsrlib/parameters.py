@@ -62,6 +62,27 @@ def parse_scales(value: Any) -> tuple[float, ...]:
     return tuple(sorted(scales))
 
 
+def parse_copies(value: Any) -> tuple[float, ...]:
+    """Factors above 0 and up to 1, by which images are resized: ``1_0.7_0.5``, ``[1, 0.7]``, 1.
+
+    Raises:
+        InputError: anything else, such as 10.7, which papermill's ``-p`` makes of 1_0.7.
+    """
+    parts = value.strip().strip("[]()") if isinstance(value, str) else value
+    if isinstance(parts, str):
+        parts = re.split(r"[\s_,;]+", parts)
+    try:
+        factors = tuple(float(part) for part in (parts if isinstance(parts, Sequence) else [parts]))
+    except (TypeError, ValueError):
+        factors = ()
+    if not (factors and all(0 < factor <= 1 for factor in factors)):
+        raise InputError(
+            f"copies is {value!r}; write factors above 0 and up to 1, such as 1_0.7_0.5, with papermill as "
+            "text: -r copies 1_0.7_0.5."
+        )
+    return factors
+
+
 def _unclear(value: Any) -> str:
     return (
         f"scales arrived as the number {value}, which could be several things: Python reads 1.5_2 as 1.52. "

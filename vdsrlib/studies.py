@@ -159,7 +159,7 @@ def _changes(text: str) -> dict[str, Any]:
         float: float,
         str: str,
         bool: {"True": True, "False": False}.__getitem__,
-        tuple: lambda numbers: tuple(map(float, numbers.split("_"))),
+        tuple: str,  # the recipe reads it
     }
     changes = {}
     for part in text.split("+"):
@@ -224,6 +224,7 @@ _OURS = get_recipe(
     "best",
     scales=(2, 3, 4),
     patch_size=41,
+    copies=1,
     batch_size=64,
     steps=9960,
     learning_rate=2e-3,

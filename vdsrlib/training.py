@@ -265,9 +265,9 @@ class _Training:
         )
         self.report(f"Training on {self.data_name}: {self.data!r}, on {device_name(self.world.device)}.")
         if self.data.skipped:
-            self.report(f"Left out, smaller than a patch: {', '.join(self.data.skipped)}.")
+            self.report(f"Left out, smaller than a patch: {_listed(self.data.skipped)}.")
         if self.data.broken:
-            self.report(f"Left out, cannot be read: {', '.join(self.data.broken)}.")
+            self.report(f"Left out, cannot be read: {_listed(self.data.broken)}.")
 
     def loop(self, logs: Path, validate_every: int, save_every: int, compiled: bool) -> None:
         """Train from the present step to the last."""
@@ -333,14 +333,20 @@ class _Training:
     def revive(self) -> None:
         """Let the maps begin anew that are silent on the next batches, in the network and in the average."""
         batches = (self.data.batch(self.step + i, self.recipe.batch_size)[0] for i in range(REVIVE_BATCHES))
-        batch = torch.cat(list(batches)).to(self.world.device)
+        networks = self.model, self.scored
+
+        def asleep() -> list[dict[str, Tensor]]:
+            batch = torch.cat(list(batches)).to(self.world.device)
+            return [{name: maps.cpu() for name, maps in silent(n, batch).items()} for n in networks]
+
+        # one decides for all: on GPUs of two kinds, a map may be silent on one alone
+        current, averaged = self.world.from_leader(asleep)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.recipe.seed + self.step)
             fresh = build(self.recipe).to(self.world.device)
-        asleep = [silent(network, batch) for network in (self.model, self.scored)]
         for i in range(1, self.recipe.depth):
-            maps = asleep[0][f"relu.{i}"] & asleep[1][f"relu.{i}"]
-            for network in (self.model, self.scored):
+            maps = current[f"relu.{i}"] & averaged[f"relu.{i}"]
+            for network in networks:
                 into, anew, out_of = network.conv[str(i)], fresh.conv[str(i)], network.conv[str(i + 1)]
                 for old, new in zip(into.parameters(), anew.parameters(), strict=True):
                     old[maps] = new[maps]
@@ -453,6 +459,12 @@ class _Training:
                 "validation": self.run.validation,
             },
         )
+
+
+def _listed(names: Sequence[str], most: int = 20) -> str:
+    """The names, and of many only the first and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def training_set(recipe: Recipe, paths: Sequence[Path], **options: Any) -> TrainingSet:
