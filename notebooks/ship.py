@@ -2,6 +2,7 @@
 
 Usage: python notebooks/ship.py RUNS, a folder with one folder a network, as ``make weights`` leaves it:
 "vdsr" (luma), "vdsr-rgb", and PROTOCOL-SCALES, the networks of Tables 2. What is not there stays as it is.
+Of the trainings in its folder "before", whose weights others begin with, the records alone are kept.
 """
 
 import json
@@ -9,6 +10,7 @@ import shutil
 import sys
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -53,12 +55,16 @@ def ship(folder: Path, weights: Path, records: Path) -> None:
         if abs(moved) > MOVED:
             raise InputError(f"{folder.name} ×{scale}: float16 moves its PSNR by {moved:+.4f} dB.")
     checkpoint.save(target, halved, trained.info)
-    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    run["weights"] = {"file": target.name, "sha256": sha256(target)}
-    run["history"] = run["history"][:: -(-len(run["history"]) // POINTS)]
     records.mkdir(exist_ok=True)
     shutil.copy(folder / "samples.png", records / f"{folder.name}.png")
-    write_json(record, run)
+    keep_record(folder, record, weights={"file": target.name, "sha256": sha256(target)})
+
+
+def keep_record(folder: Path, record: Path, **changes: Any) -> None:
+    """Write the record of a training, with fewer points of its loss."""
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    run["history"] = run["history"][:: -(-len(run["history"]) // POINTS)]
+    write_json(record, {**run, **changes})
 
 
 def _shipped(target: Path, record: Path, halved: torch.nn.Module, info: dict) -> bool:
@@ -74,12 +80,15 @@ def _shipped(target: Path, record: Path, halved: torch.nn.Module, info: dict) ->
 
 def main(root: Path) -> int:
     """Ship every finished network of a folder; one that cannot be shipped does not keep the others back."""
-    runs, refused = sorted(root.glob("*/run.json")), []
+    runs, refused, records = sorted(root.glob("*/run.json")), [], COMMITTED / "training"
     for run in tqdm(runs):
         try:
-            ship(run.parent, checkpoint.WEIGHTS, COMMITTED / "training")
+            ship(run.parent, checkpoint.WEIGHTS, records)
         except InputError as error:
             refused.append(str(error))
+    if not refused:
+        for run in root.glob("before/*/run.json"):
+            keep_record(run.parent, records / f"{run.parent.name}.json")
     if not runs:
         refused.append(f"There is no finished network in {root}; make weights trains them.")
     print(*refused, sep="\n", file=sys.stderr, end="\n" if refused else "")

@@ -67,6 +67,17 @@ def test_shipped_networks_are_the_trained_ones_in_half_the_room(package, runs):
             torch.testing.assert_close(after, before, atol=1e-7, rtol=2**-11)
 
 
+def test_of_trainings_that_others_begin_with_the_records_are_kept(package, runs, tmp_path_factory):
+    root = tmp_path_factory.mktemp("chain")
+    shutil.copytree(runs / "weights" / "vdsr", root / "vdsr")
+    shutil.copytree(runs / "weights" / "vdsr", root / "before" / "vdsr-first")
+    ship.main(root)
+    assert {path.name for path in package.glob("*.*")} == {"vdsr.safetensors"}
+    record = json.loads((package / "training" / "vdsr-first.json").read_text())
+    assert record["weights"]["sha256"] == sha256(root / "before" / "vdsr-first" / "weights.safetensors")
+    assert record == json.loads((root / "before" / "vdsr-first" / "run.json").read_text())
+
+
 def test_weights_that_float16_would_change_are_not_shipped(package, runs, monkeypatch, capsys):
     (package / "vdsr.safetensors").write_bytes(b"what was shipped before")
     monkeypatch.setattr(ship, "MOVED", 0.0)

@@ -39,7 +39,7 @@ def parse_scales(value: Any) -> tuple[float, ...]:
         InputError: not scales, or could be two things; the message has the spelling to use.
     """
     if isinstance(value, str):
-        parts: Sequence[Any] = re.split(r"[\s_,;x]+", value.strip().strip("[]()'\"").strip())
+        parts: Sequence[Any] = _split(value)
     elif isinstance(value, Sequence):
         parts = value
     elif isinstance(value, int) and not isinstance(value, bool) and value > LARGEST_SCALE:
@@ -68,11 +68,9 @@ def parse_copies(value: Any) -> tuple[float, ...]:
     Raises:
         InputError: anything else, such as 10.7, which papermill's ``-p`` makes of 1_0.7.
     """
-    parts = value.strip().strip("[]()") if isinstance(value, str) else value
-    if isinstance(parts, str):
-        parts = re.split(r"[\s_,;]+", parts)
+    parts = _split(value) if isinstance(value, str) else value if isinstance(value, Sequence) else [value]
     try:
-        factors = tuple(float(part) for part in (parts if isinstance(parts, Sequence) else [parts]))
+        factors = tuple(float(part) for part in parts)
     except (TypeError, ValueError):
         factors = ()
     if not (factors and all(0 < factor <= 1 for factor in factors)):
@@ -81,6 +79,11 @@ def parse_copies(value: Any) -> tuple[float, ...]:
             "text: -r copies 1_0.7_0.5."
         )
     return factors
+
+
+def _split(text: str) -> list[str]:
+    """The numbers of ``2_3_4``, ``1.5, 2``, ``[2, 3]`` or ``2x3``, still as text."""
+    return re.split(r"[\s_,;x]+", text.strip().strip("[]()'\"").strip())
 
 
 def _unclear(value: Any) -> str:

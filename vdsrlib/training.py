@@ -332,20 +332,20 @@ class _Training:
     @torch.no_grad()
     def revive(self) -> None:
         """Let the maps begin anew that are silent on the next batches, in the network and in the average."""
-        batches = (self.data.batch(self.step + i, self.recipe.batch_size)[0] for i in range(REVIVE_BATCHES))
         networks = self.model, self.scored
 
-        def asleep() -> list[dict[str, Tensor]]:
-            batch = torch.cat(list(batches)).to(self.world.device)
-            return [{name: maps.cpu() for name, maps in silent(n, batch).items()} for n in networks]
+        def find() -> dict[str, Tensor]:
+            steps, size = range(self.step, self.step + REVIVE_BATCHES), self.recipe.batch_size
+            batch = torch.cat([self.data.batch(step, size)[0] for step in steps]).to(self.world.device)
+            current, averaged = (silent(network, batch) for network in networks)
+            return {name: (maps & averaged[name]).cpu() for name, maps in current.items()}
 
-        # one decides for all: on GPUs of two kinds, a map may be silent on one alone
-        current, averaged = self.world.from_leader(asleep)
+        asleep = self.world.from_leader(find)  # for all: on unlike GPUs, a map may be silent on one alone
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.recipe.seed + self.step)
             fresh = build(self.recipe).to(self.world.device)
         for i in range(1, self.recipe.depth):
-            maps = current[f"relu.{i}"] & averaged[f"relu.{i}"]
+            maps = asleep[f"relu.{i}"]
             for network in networks:
                 into, anew, out_of = network.conv[str(i)], fresh.conv[str(i)], network.conv[str(i + 1)]
                 for old, new in zip(into.parameters(), anew.parameters(), strict=True):
