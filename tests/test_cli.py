@@ -472,7 +472,7 @@ def test_wrong_input_as_a_process(workplace, run_cli, name):
 
 
 @pytest.fixture
-def locked(photo, tiny, monkeypatch):
+def locked(photo, tiny, call_cli, monkeypatch):
     """A current folder with one that cannot be entered; root, whom nothing stops, becomes somebody else."""
     if os.name == "nt":
         pytest.skip("Windows has no such modes")
@@ -490,11 +490,24 @@ def locked(photo, tiny, monkeypatch):
         Path("locked").chmod(0)
         root = os.geteuid() == 0
         if root:
+            call_cli("doctor")  # imports what it needs, while Python's own modules can be read
             os.seteuid(65534)
-        yield folder
-        if root:
-            os.seteuid(0)
-        Path("locked").chmod(0o700)
+        try:
+            if not readable(__main__.__file__):
+                pytest.skip("root's stand-in cannot read this clone: a folder above it is closed to others")
+            yield folder
+        finally:
+            if root:
+                os.seteuid(0)
+            Path("locked").chmod(0o700)
+
+
+def readable(path):
+    try:
+        open(path).close()
+    except PermissionError:
+        return False
+    return True
 
 
 def test_one_image_behind_a_locked_door(locked, call_cli):
