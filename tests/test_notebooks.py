@@ -251,6 +251,23 @@ def test_the_numbers_in_the_readme_are_the_measured_ones():
         assert f"| {name} | {' | '.join(f'{value:.2f}' for value in values)} |" in readme
 
 
+def test_what_the_recipe_of_the_paper_lacks_is_length():
+    """As chapter 3 says: four times the steps gain; a larger theta silences maps, the rest moves little."""
+
+    def end(name):
+        record = committed(f"{name}.json")
+        last = record["validation"][-1]
+        assert last["step"] == record["recipe"]["steps"]
+        return {scale: found["model"] for scale, found in last["psnr"].items()}, sum(last["silent"].values())
+
+    lengths = [end(name)[0] for name in ("03_paper_theta_1e-4", "03_paper_quarter", "03_recipe_paper")]
+    for scale in "234":
+        assert all(longer[scale] > shorter[scale] + 0.3 for shorter, longer in itertools.pairwise(lengths))
+        for name in ("03_paper_theta_3e-5", "03_paper_batch_sum"):
+            assert end(name)[0][scale] == pytest.approx(lengths[0][scale], abs=0.3)
+    assert end("03_paper_theta_1e-3")[1] > 19 * 64 / 2
+
+
 def test_the_rgb_weights_are_above_every_figure_of_the_replication():
     published, pairs = committed("published.json")["seed"], []
     for name in ("04_evaluate_seed", "04_evaluate_seed_urban100"):
