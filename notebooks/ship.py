@@ -15,12 +15,14 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from vdsrlib import checkpoint
-from vdsrlib.evaluation import evaluate
-from vdsrlib.files import InputError, sha256, write_json
-from vdsrlib.images import EMBEDDED_NAME, benchmark_images
+from vdsrlib.datasets.catalog import EMBEDDED_NAME, benchmark_images
+from vdsrlib.errors import InputError
+from vdsrlib.evaluation.evaluate import evaluate
+from vdsrlib.models import checkpoint
 from vdsrlib.protocol import get_protocol
 from vdsrlib.records import COMMITTED
+from vdsrlib.utils.atomic import write_json
+from vdsrlib.utils.hashing import hash_file
 
 MOVED = 0.002  # dB by which storage in float16 may move a score
 POINTS = 200  # of a loss curve, at most
@@ -57,7 +59,7 @@ def ship(folder: Path, weights: Path, records: Path) -> None:
     checkpoint.save(target, halved, trained.info)
     records.mkdir(exist_ok=True)
     shutil.copy(folder / "samples.png", records / f"{folder.name}.png")
-    keep_record(folder, record, weights={"file": target.name, "sha256": sha256(target)})
+    keep_record(folder, record, weights={"file": target.name, "sha256": hash_file(target)})
 
 
 def keep_record(folder: Path, record: Path, **changes: Any) -> None:
@@ -71,7 +73,7 @@ def _shipped(target: Path, record: Path, halved: torch.nn.Module, info: dict) ->
     """Whether the network in the package is this one, and its record is of it."""
     if not (target.exists() and record.exists()):
         return False
-    if json.loads(record.read_text(encoding="utf-8"))["weights"]["sha256"] != sha256(target):
+    if json.loads(record.read_text(encoding="utf-8"))["weights"]["sha256"] != hash_file(target):
         return False  # the last time was cut off between the two
     there = checkpoint.load(target)
     pairs = zip(there.model.state_dict().values(), halved.state_dict().values(), strict=True)

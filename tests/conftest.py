@@ -13,10 +13,11 @@ import torch
 from hypothesis import settings
 
 import vdsrlib
-from vdsrlib import checkpoint
-from vdsrlib.__main__ import main
-from vdsrlib.images import embedded, read_image, save_image
-from vdsrlib.model import VDSR
+from vdsrlib.cli.app import main
+from vdsrlib.datasets.catalog import embedded
+from vdsrlib.imaging.image_file import read_image, save_image
+from vdsrlib.models import checkpoint
+from vdsrlib.models.vdsr import VDSR
 
 settings.register_profile("suite", max_examples=25, deadline=None, derandomize=True, database=None)
 settings.load_profile("suite")

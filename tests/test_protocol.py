@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vdsrlib.files import InputError
-from vdsrlib.images import list_images, read_image
-from vdsrlib.protocol import PAPER, SEED, SEED_TO_PAPER, Protocol, crop_length, get_protocol
+from vdsrlib.datasets.catalog import list_images
+from vdsrlib.errors import InputError
+from vdsrlib.imaging.crops import modcrop_length
+from vdsrlib.imaging.image_file import read_image
+from vdsrlib.protocol import PAPER, REPLICATION, REPLICATION_TO_PAPER, Protocol, get_protocol
 
 
 def interpolation(protocol: Protocol, paths, scale: float) -> np.ndarray:
@@ -56,7 +58,7 @@ def test_paper_ssim(data, scale, ssim):
     ("scale", "psnr", "ssim"), [(2, 29.9296, 0.8682), (3, 27.3022, 0.7850), (4, 25.2362, 0.6985)]
 )
 def test_seed_degradation(data, scale, psnr, ssim):
-    found = interpolation(SEED, list_images(data / "Set5"), scale)
+    found = interpolation(REPLICATION, list_images(data / "Set5"), scale)
     assert found[0] == pytest.approx(psnr, abs=0.005)
     assert found[1] == pytest.approx(ssim, abs=1e-4)
 
@@ -75,25 +77,25 @@ def test_seed_degradation(data, scale, psnr, ssim):
     ],
 )
 def test_seed_single_images(psnr_only, data, image, scale, psnr):
-    assert interpolation(SEED, [data / image], scale)[0] == pytest.approx(psnr, abs=0.005)
+    assert interpolation(REPLICATION, [data / image], scale)[0] == pytest.approx(psnr, abs=0.005)
 
 
 @given(length=st.integers(1, 2000), scale=st.integers(2, 8))
 def test_crop_at_integer_scales(length, scale):
-    assert crop_length(length, scale) == length - length % scale
+    assert modcrop_length(length, scale) == length - length % scale
 
 
 @given(length=st.integers(30, 2000), scale=st.sampled_from([1.1, 1.5, 1.7, 2.5, 3.3]) | st.floats(1.05, 8))
 def test_crop_at_real_scales(length, scale):
     """LR loses no pixel to the crop, and HR is LR times the scale to less than a pixel."""
-    hr = crop_length(length, scale)
+    hr = modcrop_length(length, scale)
     assert length - math.ceil(scale) < hr <= length
     lr = PAPER.degrade(np.zeros((hr, 1)), scale)[0].shape[0]
     assert lr == int(length / scale + 1e-9)
     assert abs(hr - scale * lr) < 1
 
 
-@pytest.mark.parametrize("protocol", [PAPER, SEED], ids=["paper", "seed"])
+@pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "seed"])
 def test_equal_images(protocol, photo):
     hr = protocol.ground_truth(photo, 2)
     assert protocol.score(hr, hr, 2) == (math.inf, 1)
@@ -110,13 +112,13 @@ def test_paper_score_rounds_clips_and_leaves_the_border_out(photo):
 
 
 def test_seed_score_is_that_of_floats_with_their_border(photo):
-    hr = SEED.ground_truth(photo, 2)
+    hr = REPLICATION.ground_truth(photo, 2)
     assert hr.shape == photo.shape
-    assert SEED.score(hr + 0.01, hr, 2).psnr == pytest.approx(40)
-    assert SEED.score(hr + 0.4 / 255, hr, 2).psnr < 60
+    assert REPLICATION.score(hr + 0.01, hr, 2).psnr == pytest.approx(40)
+    assert REPLICATION.score(hr + 0.4 / 255, hr, 2).psnr < 60
 
 
-@pytest.mark.parametrize("protocol", [PAPER, SEED], ids=["paper", "seed"])
+@pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "seed"])
 def test_smallest_image(protocol):
     """SSIM needs 11 pixels inside the border."""
     least = 11 + (2 * 4 if protocol.border else 0)
@@ -130,25 +132,25 @@ def test_smallest_image(protocol):
 
 def test_grey_image_is_its_own_luma(grey_photo):
     np.testing.assert_array_equal(PAPER.ground_truth(grey_photo, 2), grey_photo[:, :100] / 255)
-    hr = SEED.ground_truth(grey_photo, 2)
+    hr = REPLICATION.ground_truth(grey_photo, 2)
     for channel in range(3):
         np.testing.assert_array_equal(hr[..., channel], grey_photo / 255)
 
 
-@pytest.mark.parametrize("protocol", [PAPER, SEED], ids=["paper", "seed"])
+@pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "seed"])
 def test_network_range(protocol, photo):
     image = photo / 255
     low, high = protocol.input_range
-    inside = protocol.to_network(image)
+    inside = protocol.normalize(image)
     assert inside.min() >= low
     assert inside.max() <= high
     assert np.ptp(inside) == pytest.approx(np.ptp(image) * (high - low))
-    np.testing.assert_allclose(protocol.from_network(inside), image, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(protocol.denormalize(inside), image, rtol=0, atol=1e-15)
 
 
 def test_names():
     assert get_protocol("paper") is PAPER
-    assert get_protocol("seed") is SEED
+    assert get_protocol("seed") is REPLICATION
     with pytest.raises(InputError, match="'papre'; write paper or seed"):
         get_protocol("papre")
 
@@ -175,11 +177,11 @@ def test_every_mixture_scores(photo, colour, degradation, crop, quantise, border
 
 def test_range_changes_ssim_alone(photo):
     """PSNR knows differences only; SSIM compares means, which the range [-1, 1] shifts."""
-    hr = SEED.ground_truth(photo, 3)
-    ilr = SEED.degrade(hr, 3)[1]
+    hr = REPLICATION.ground_truth(photo, 3)
+    ilr = REPLICATION.degrade(hr, 3)[1]
     wide, unit = (
-        SEED.score(ilr, hr, 3),
-        dataclasses.replace(SEED, input_range=(0.0, 1.0)).score(ilr, hr, 3),
+        REPLICATION.score(ilr, hr, 3),
+        dataclasses.replace(REPLICATION, input_range=(0.0, 1.0)).score(ilr, hr, 3),
     )
     assert wide.psnr == pytest.approx(unit.psnr, abs=1e-9)
     assert wide.ssim < unit.ssim - 0.001
@@ -188,7 +190,7 @@ def test_range_changes_ssim_alone(photo):
 def test_the_walk_from_one_protocol_to_the_other(data):
     """Set5 x2, interpolation: each rule's part of the gap; the ends are the pinned targets."""
     paths = list_images(data / "Set5")
-    found = [interpolation(rules, paths, 2)[0] for rules in SEED_TO_PAPER.values()]
+    found = [interpolation(rules, paths, 2)[0] for rules in REPLICATION_TO_PAPER.values()]
     assert found[0] == pytest.approx(29.9296, abs=0.005)
     assert found[-1] == pytest.approx(33.6614, abs=0.001)
     degradation, colour, rounding, border = np.diff(found)
@@ -198,8 +200,8 @@ def test_the_walk_from_one_protocol_to_the_other(data):
 
 
 def test_the_walk_changes_one_rule_at_a_time():
-    rules = list(SEED_TO_PAPER.values())
-    assert (rules[0], rules[-1]) == (SEED, PAPER)
+    rules = list(REPLICATION_TO_PAPER.values())
+    assert (rules[0], rules[-1]) == (REPLICATION, PAPER)
     changed = [
         {k for k, v in vars(one).items() if k != "name" and v != vars(other)[k]}
         for one, other in itertools.pairwise(rules)

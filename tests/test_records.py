@@ -5,10 +5,12 @@ import json
 import pytest
 import torch
 
-from vdsrlib import checkpoint, figures, records
-from vdsrlib.environment import versions
-from vdsrlib.files import InputError
-from vdsrlib.images import read_image
+from vdsrlib import records
+from vdsrlib.errors import InputError
+from vdsrlib.imaging.image_file import read_image
+from vdsrlib.models import checkpoint
+from vdsrlib.utils.device import versions
+from vdsrlib.viz import charts
 
 
 def test_write_record(tmp_path, tiny, capsys):
@@ -30,13 +32,13 @@ def test_write_record(tmp_path, tiny, capsys):
 def test_committed(monkeypatch, tmp_path):
     monkeypatch.setattr(records, "COMMITTED", tmp_path)
     (tmp_path / "a.json").write_text('{"psnr": 33.66}')
-    assert records.committed("a.json") == {"psnr": 33.66}
+    assert records.stored_record("a.json") == {"psnr": 33.66}
     with pytest.raises(InputError, match="clone the repository"):
-        records.committed("none.json")
+        records.stored_record("none.json")
 
 
 def test_write_picture(tmp_path):
-    picture = figures.line_plot({"a": ([1, 2], [3, 4])}, "x", "y")
+    picture = charts.line_plot({"a": ([1, 2], [3, 4])}, "x", "y")
     records.write_picture(tmp_path / "new" / "curve.png", picture)
     assert read_image(tmp_path / "new" / "curve.png").shape[1] > 300
     assert len(list((tmp_path / "new").iterdir())) == 1

@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from vdsrlib.degradation import DEGRADATIONS, lr_length
-from vdsrlib.files import InputError
-from vdsrlib.images import as_rgb, luma, to_float, to_uint8
-from vdsrlib.resize import Array
+from vdsrlib.errors import InputError
+from vdsrlib.imaging.colour import as_rgb, luma, to_float, to_uint8
+from vdsrlib.imaging.crops import modcrop_length
+from vdsrlib.imaging.degradation import DEGRADATIONS
+from vdsrlib.imaging.resize import Array
 
 
 class Score(NamedTuple):
@@ -58,7 +59,7 @@ class Protocol:
             InputError: the image is too small to be scored at this scale.
         """
         hr = to_float(luma(image) if self.colour == "luma" else as_rgb(image))
-        height, width = (crop_length(side, scale) if self.crop else side for side in hr.shape[:2])
+        height, width = (modcrop_length(side, scale) if self.crop else side for side in hr.shape[:2])
         border = 2 * math.ceil(scale) if self.border else 0
         if min(height, width) - border < 11:  # the window of SSIM
             raise InputError(
@@ -80,7 +81,7 @@ class Protocol:
         """
         if self.quantise:
             image = to_uint8(image) / 255.0
-        image, hr = self.to_network(image), self.to_network(hr)
+        image, hr = self.normalize(image), self.normalize(hr)
         data_range = self.input_range[1] - self.input_range[0]
         if self.border:
             inner = slice(math.ceil(scale), -math.ceil(scale))
@@ -98,24 +99,15 @@ class Protocol:
         )
         return Score(float(psnr), float(ssim))
 
-    def to_network(self, image: Array) -> Array:
+    def normalize(self, image: Array) -> Array:
         """[0, 1] to the network's range."""
         low, high = self.input_range
         return image * (high - low) + low
 
-    def from_network(self, image: Array) -> Array:
+    def denormalize(self, image: Array) -> Array:
         """The network's range to [0, 1]."""
         low, high = self.input_range
         return (image - low) / (high - low)
-
-
-def crop_length(length: int, scale: float) -> int:
-    """The longest side <= length that is a multiple of the scale.
-
-    For a real scale, where few lengths are, it is the smallest side whose LR has as many pixels as that of
-    ``length``: LR and HR then have the scale between them to within one HR pixel.
-    """
-    return math.ceil(scale * lr_length(length, scale) - 1e-9)
 
 
 PAPER = Protocol(
@@ -129,7 +121,8 @@ PAPER = Protocol(
 )
 """arXiv:1511.04587 and the framework its tables were made with: luma, MATLAB bicubic, uint8 SR."""
 
-SEED = Protocol(
+
+REPLICATION = Protocol(
     name="seed",
     colour="rgb",
     degradation="blur_bilinear",
@@ -140,12 +133,14 @@ SEED = Protocol(
 )
 """The 2018 replication: RGB, blur + bilinear, float scores of the whole image."""
 
-PROTOCOLS = {p.name: p for p in (PAPER, SEED)}
+PROTOCOLS = {p.name: p for p in (PAPER, REPLICATION)}
 
-_BICUBIC = replace(SEED, degradation="bicubic")
+_BICUBIC = replace(REPLICATION, degradation="bicubic")
 _LUMA = replace(_BICUBIC, colour="luma", input_range=(0.0, 1.0))
-SEED_TO_PAPER = {
-    "the replication's rules": SEED,
+
+
+REPLICATION_TO_PAPER = {
+    "the replication's rules": REPLICATION,
     "bicubic instead of blur and bilinear": _BICUBIC,
     "luma instead of RGB": _LUMA,
     "HR cropped, SR rounded to uint8": replace(_LUMA, crop=True, quantise=True),

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vdsrlib.checkpoint import Checkpoint
-from vdsrlib.environment import device_name, versions
-from vdsrlib.files import InputError, atomic, write_json
+from vdsrlib.errors import InputError
+from vdsrlib.models.checkpoint import Checkpoint
+from vdsrlib.utils.atomic import atomic, write_json
+from vdsrlib.utils.device import device_name, versions
 
 if TYPE_CHECKING:  # half a second that no command needs
     from matplotlib.figure import Figure
@@ -54,7 +55,7 @@ def write_picture(path: str | Path, figure: Figure) -> None:
         figure.savefig(temporary, format="png")
 
 
-def committed(name: str) -> dict[str, Any]:
+def stored_record(name: str) -> dict[str, Any]:
     """A record that is kept with the chapters, in ``notebooks/results/``.
 
     Raises:

@@ -26,17 +26,19 @@ from tabulate import tabulate
 from torch import Tensor
 from tqdm import tqdm
 
-from vdsrlib import checkpoint, figures
-from vdsrlib.engine import Network, installed, prepare
-from vdsrlib.environment import choose_device, device_name, versions
-from vdsrlib.evaluation import predict
-from vdsrlib.files import atomic, write_json
-from vdsrlib.images import list_images, read_image
-from vdsrlib.model import VDSR
-from vdsrlib.picture import Picture
+from vdsrlib.datasets.catalog import list_images
+from vdsrlib.imaging.image_file import Picture, read_image
+from vdsrlib.inference.backends import Network, installed, prepare
+from vdsrlib.inference.predict import predict
+from vdsrlib.inference.tiling import MEMORY, tile_pixels, tiled
+from vdsrlib.inference.upscale import InferenceOptions, upscale_image
+from vdsrlib.models import checkpoint
+from vdsrlib.models.vdsr import VDSR
 from vdsrlib.protocol import PAPER
-from vdsrlib.resolve import Work, enlarge, parse_size
-from vdsrlib.tiling import MEMORY, tile_pixels, tiled
+from vdsrlib.utils.atomic import atomic, write_json
+from vdsrlib.utils.device import choose_device, device_name, versions
+from vdsrlib.utils.parsing import parse_size
+from vdsrlib.viz import charts
 
 PLAIN = "eager NCHW"
 PEAK = "VmHWM"  # the most that was resident
@@ -93,7 +95,9 @@ def frames(size: str, device: torch.device) -> list[dict]:
     rows = []
     for name, network in networks(device).items():
         alone = partial(tiled, network, ilr, model.depth, tile_pixels(model, MEMORY))
-        whole = partial(enlarge, model, Picture(pixels), (2 * height, 2 * width), PAPER, Work(network))
+        whole = partial(
+            upscale_image, model, Picture(pixels), (2 * height, 2 * width), PAPER, InferenceOptions(network)
+        )
         best = [min(seconds(work, device) for _ in range(3)) for work in (alone, whole)]
         rows.append({"engine": name, "network, frames/s": 1 / best[0], "whole, frames/s": 1 / best[1]})
     return rows
@@ -169,7 +173,7 @@ def chart(record: dict) -> Figure:
         seconds.append(row["seconds"])
     heads = "megapixels of the result", "seconds"
     title = f"Time to compute the network, by engine; {record['device']}"
-    return figures.line_plot(curves, *heads, logx=True, logy=True, title=title)
+    return charts.line_plot(curves, *heads, logx=True, logy=True, title=title)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from vdsrlib.images import embedded
+from vdsrlib.datasets.catalog import embedded
 
 CHAPTER = Path(__file__).parents[2] / "notebooks" / "05_feature_maps.ipynb"
 

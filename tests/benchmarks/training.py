@@ -20,14 +20,15 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 from tqdm import tqdm
 
-from vdsrlib.capture import Captured
-from vdsrlib.environment import choose_device, device_name, fast_in_bfloat16, versions
-from vdsrlib.files import write_json
-from vdsrlib.images import EMBEDDED_TRAIN, embedded
-from vdsrlib.model import VDSR
-from vdsrlib.optimizer import Muon, Optimizer, average
-from vdsrlib.recipe import get_recipe
-from vdsrlib.training import backward, training_set
+from vdsrlib.datasets.catalog import EMBEDDED_TRAIN, embedded
+from vdsrlib.models.vdsr import VDSR
+from vdsrlib.training.cuda_graph import GraphedStep
+from vdsrlib.training.muon import Muon
+from vdsrlib.training.optimizer import Optimizer, update_ema
+from vdsrlib.training.recipes import get_recipe
+from vdsrlib.training.step import forward_backward, training_set
+from vdsrlib.utils.atomic import write_json
+from vdsrlib.utils.device import choose_device, device_name, fast_in_bfloat16, versions
 
 Step = Callable[[], object]
 
@@ -58,13 +59,13 @@ def ours(batch: int, device: torch.device, precision: str) -> Step:
     network = torch.compile(model) if device.type == "cuda" else model
     counter, averages = itertools.count(), deepcopy(model)
 
-    def advance(ilr: Tensor, hr: Tensor) -> Tensor:
-        loss = backward(recipe, network, ilr, hr)
+    def make_step(ilr: Tensor, hr: Tensor) -> Tensor:
+        loss = forward_backward(recipe, network, ilr, hr)
         optimizer.step()
-        average(averages, model, 1 - recipe.ema)
+        update_ema(averages, model, 1 - recipe.ema)
         return loss
 
-    captured = Captured(advance) if device.type == "cuda" else advance
+    captured = GraphedStep(make_step) if device.type == "cuda" else make_step
     return lambda: captured(*data.batch(next(counter), batch))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from tabulate import tabulate
 
-from vdsrlib.environment import device_name
+from vdsrlib.utils.device import device_name
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from browser import Widget, chapter, chromium, jupyterlab

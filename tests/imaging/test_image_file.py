@@ -1,0 +1,408 @@
+"""What image files hold comes in, and goes out enlarged."""
+
+import struct
+import zlib
+from itertools import product
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageCms
+from skimage.color import rgb2lab
+
+from vdsrlib.errors import InputError
+from vdsrlib.imaging.image_file import Picture, read_picture, write_picture
+from vdsrlib.imaging.resize import imresize
+from vdsrlib.inference.upscale import InferenceOptions, upscale_file, upscale_image, upscaled_shape
+from vdsrlib.protocol import PAPER, REPLICATION
+from vdsrlib.utils.parsing import parse_size
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+GREY = SRGB[:16] + b"GRAY" + SRGB[20:]  # no more than the name is looked at
+
+
+@pytest.fixture(params=[np.uint8, np.uint16], ids=["8", "16"])
+def dtype(request):
+    return request.param
+
+
+@pytest.fixture
+def make_picture(photo, grey_photo):
+    """A photograph with a soft round edge; 16 bits use all of them."""
+
+    def make(dtype=np.uint8, grey=False, alpha=True) -> Picture:
+        pixels = (grey_photo if grey else photo)[:40, :50].astype(dtype)
+        distance = np.hypot(*np.mgrid[-20:20, -25:25])
+        opacity = np.clip(255 - 12 * distance, 1, 255).astype(dtype)
+        if dtype == np.uint16:
+            pixels, opacity = pixels * 257 - (pixels > 9), opacity * 257
+        return Picture(pixels, opacity if alpha else None, GREY if grey else SRGB)
+
+    return make
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".jpg", ".bmp"])
+@pytest.mark.parametrize("grey", [False, True])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_every_format_keeps_what_it_can_hold(tmp_path, make_picture, dtype, suffix, grey, alpha):
+    picture, path = make_picture(dtype, grey, alpha), tmp_path / f"a{suffix}"
+    if alpha and suffix in (".jpg", ".bmp"):
+        with pytest.raises(InputError, match=r"cannot hold transparency; write \.png, \.webp or \.tif"):
+            write_picture(path, picture)
+        assert not list(tmp_path.iterdir())
+        return
+    write_picture(path, picture)
+    found = read_picture(path)
+    lossless = suffix in (".png", ".tif")
+    assert found.pixels.dtype == (dtype if lossless else np.uint8)
+    eight = (lambda x: x) if lossless or dtype == np.uint8 else (lambda x: np.rint(x / 257))
+    # WebP has no grey, and 16-bit grey TIFF with transparency is little known
+    coloured = grey and (suffix == ".webp" or (suffix == ".tif" and alpha and dtype == np.uint16))
+    wanted = np.dstack([picture.pixels] * 3) if coloured else picture.pixels
+    assert found.pixels.shape == wanted.shape
+    assert np.abs(found.pixels.astype(float) - eight(wanted)).mean() <= (0 if lossless else 6)
+    if alpha:
+        np.testing.assert_array_equal(found.alpha, eight(picture.alpha))
+    else:
+        assert found.alpha is None
+    with Image.open(path) as file:  # read_picture leaves out what does not fit
+        assert file.info.get("icc_profile") == (None if coloured or suffix == ".bmp" else picture.icc)
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(
+    ("suffix", "mode"),
+    [
+        *((suffix, "RGB") for suffix in (".png", ".jpg", ".webp", ".tif")),
+        *((".tif", mode) for mode in ("L", "LA", "I;16", "RGBA", "CMYK")),
+    ],
+)
+def test_every_orientation(tmp_path, photo, orientation, suffix, mode):
+    """Pillow's own way to turn is the judge."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = Image.fromarray(photo[:24, :37])
+    image = image.convert("L").convert(mode) if mode == "I;16" else image.convert(mode)
+    if mode in ("LA", "RGBA"):
+        image.putalpha(Image.fromarray(photo[24:48, :37, 0]))
+    image.save(tmp_path / f"a{suffix}", exif=exif)
+    turn = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+    (image.transpose(turn[orientation]) if orientation > 1 else image).save(tmp_path / f"turned{suffix}")
+    found, wanted = read_picture(tmp_path / f"a{suffix}"), read_picture(tmp_path / f"turned{suffix}")
+    assert found.pixels.shape[:2] == ((37, 24) if orientation > 4 else (24, 37))
+    assert found.pixels.shape == wanted.pixels.shape
+    error = np.abs(found.pixels.astype(float) - wanted.pixels).mean()
+    assert error < (8 if suffix in (".jpg", ".webp") else 1e-9)
+    np.testing.assert_array_equal(found.alpha, wanted.alpha)
+
+
+def test_sixteen_bits_are_turned_too(tmp_path, make_picture):
+    pixels = make_picture(np.uint16).pixels
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extratags=[(274, "H", 1, 6)])
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif").pixels, np.rot90(pixels, -1))
+
+
+@pytest.mark.parametrize(
+    "options", [{"compression": "lzw"}, {"planarconfig": "separate"}, {"byteorder": ">"}]
+)
+def test_sixteen_bit_tiff_of_other_programs(tmp_path, make_picture, options):
+    pixels = make_picture(np.uint16).pixels
+    samples = np.moveaxis(pixels, -1, 0) if "planarconfig" in options else pixels
+    tifffile.imwrite(tmp_path / "a.tif", samples, photometric="rgb", **options)
+    found = read_picture(tmp_path / "a.tif").pixels
+    assert found.dtype == np.uint16
+    np.testing.assert_array_equal(found, pixels)
+
+
+class TestWideTiff:
+    """What samples mean, which Pillow does not ask of more than 8 bits."""
+
+    @pytest.fixture
+    def read(self, tmp_path):
+        def read(samples, photometric, **options) -> Picture:
+            tifffile.imwrite(tmp_path / "a.tif", samples, photometric=photometric, **options)
+            return read_picture(tmp_path / "a.tif")
+
+        return read
+
+    def test_white_is_zero(self, read, make_picture):
+        pixels = make_picture(np.uint16, grey=True).pixels
+        np.testing.assert_array_equal(read(65535 - pixels, "miniswhite").pixels, pixels)
+
+    @pytest.mark.parametrize("grey", [False, True])
+    def test_alpha_and_others(self, read, make_picture, grey):
+        picture, photometric = make_picture(np.uint16, grey), "minisblack" if grey else "rgb"
+        both = np.dstack([picture.pixels, picture.alpha])
+
+        straight = read(both, photometric, extrasamples=["unassalpha"])
+        np.testing.assert_array_equal(straight.pixels, picture.pixels)
+        np.testing.assert_array_equal(straight.alpha, picture.alpha)
+
+        depth = read(both, photometric, extrasamples=["unspecified"])
+        np.testing.assert_array_equal(depth.pixels, picture.pixels)
+        assert depth.alpha is None
+
+        second = read(np.dstack([both, picture.alpha // 2]), photometric, extrasamples=[0, 2])
+        np.testing.assert_array_equal(second.pixels, picture.pixels)
+        np.testing.assert_array_equal(second.alpha, picture.alpha // 2)
+
+        opacity = np.maximum(picture.alpha, 9999)
+        times = np.dstack([picture.pixels]) * (np.dstack([opacity]) / 65535)
+        premultiplied = np.rint(np.dstack([times, opacity])).astype(np.uint16)
+        found = read(premultiplied, photometric, extrasamples=["assocalpha"])
+        assert np.abs(found.pixels.astype(int) - picture.pixels).max() <= 4
+        np.testing.assert_array_equal(found.alpha, opacity)
+
+    @pytest.mark.parametrize("bits", [10, 12, 14])
+    def test_fewer_bits_fill_the_whole_range(self, tmp_path, make_picture, bits):
+        values = make_picture(np.uint16, grey=True).pixels >> (16 - bits)
+        digits = (values[..., None] >> np.arange(bits)[::-1]) & 1
+        packed = np.packbits(digits.reshape(40, -1), axis=1)
+        tifffile.imwrite(tmp_path / "a.tif", packed, photometric="minisblack")
+        with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as file:
+            file.pages.first.tags["ImageWidth"].overwrite(50)
+            file.pages.first.tags["BitsPerSample"].overwrite(bits)
+        found = read_picture(tmp_path / "a.tif").pixels
+        np.testing.assert_array_equal(found, np.rint(values * (65535 / (2**bits - 1))))
+
+    @pytest.mark.parametrize(
+        ("samples", "photometric", "part"),
+        [
+            (np.zeros((9, 9), np.int16), "minisblack", "1 x int16, MINISBLACK"),
+            (np.zeros((9, 9), np.int8), "minisblack", "1 x int8, MINISBLACK"),
+            (np.zeros((9, 9), np.float16), "minisblack", "1 x float16, MINISBLACK"),
+            (np.zeros((9, 9, 3), np.uint32), "rgb", "3 x uint32, RGB"),
+            (np.zeros((9, 9, 3), np.uint16), "cielab", "3 x uint16, CIELAB"),
+            (np.zeros((9, 9, 9), np.uint16), "rgb", "9 x uint16, RGB"),
+            (np.zeros((4, 16, 16, 3), np.uint16), "rgb", "3 x uint16, RGB"),
+        ],
+    )
+    def test_what_is_not_understood_is_refused(self, read, samples, photometric, part):
+        options = {"volumetric": True, "tile": (4, 16, 16)} if samples.ndim == 4 else {}
+        sentence = rf"cannot be read \(.*{part}.*\); save it as 8- or 16-bit grey or RGB\."
+        with pytest.raises(InputError, match=sentence):
+            read(samples, photometric, **options)
+
+    def test_missing_strips(self, tmp_path, make_picture):
+        """They would be black."""
+        pixels = make_picture(np.uint16).pixels
+        tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", rowsperstrip=8)
+        with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as file:
+            counts = file.pages.first.tags["StripByteCounts"]
+            counts.overwrite((*counts.value[:-1], 0))
+        with pytest.raises(InputError, match="ends before its pixels do"):
+            read_picture(tmp_path / "a.tif")
+
+    def test_frames(self, tmp_path, make_picture):
+        pixels = make_picture(np.uint16).pixels
+        with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+            for frame in (pixels, 65535 - pixels):
+                file.write(frame, photometric="rgb")
+        found = read_picture(tmp_path / "a.tif")
+        np.testing.assert_array_equal(found.pixels, pixels)
+        assert found.notes == ("the first of 2 frames",)
+
+
+def test_colour_key_of_a_sixteen_bit_png(tmp_path, make_picture):
+    pixels = make_picture(np.uint16, grey=True).pixels
+    content = bytes(imagecodecs.png_encode(pixels))
+    key = b"tRNS" + struct.pack(">H", pixels[3, 4])
+    chunk = struct.pack(">I", 2) + key + struct.pack(">I", zlib.crc32(key))
+    (tmp_path / "a.png").write_bytes(content[:33] + chunk + content[33:])
+    found = read_picture(tmp_path / "a.png")
+    np.testing.assert_array_equal(found.pixels, pixels)
+    np.testing.assert_array_equal(found.alpha, np.where(pixels == pixels[3, 4], 0, 65535))
+
+
+def test_transparency_of_palettes_and_colour_keys(tmp_path):
+    colours = np.zeros((4, 6, 3), np.uint8)
+    colours[:2] = 255, 0, 0
+    image = Image.fromarray(colours).quantize(4)
+    image.save(tmp_path / "palette.png", transparency=image.getpixel((0, 3)))
+    Image.fromarray(colours).save(tmp_path / "key.png", transparency=(0, 0, 0))
+    for name in ("palette.png", "key.png"):
+        found = read_picture(tmp_path / name)
+        np.testing.assert_array_equal(found.pixels, colours)
+        np.testing.assert_array_equal(found.alpha, colours[..., 0])
+
+
+def test_cmyk_says_what_became_of_it(tmp_path):
+    Image.new("CMYK", (5, 4), (0, 255, 255, 0)).save(tmp_path / "a.jpg", quality=100)
+    found = read_picture(tmp_path / "a.jpg")
+    assert np.abs(found.pixels.astype(int) - (255, 0, 0)).max() < 6
+    assert found.notes == ("CMYK became RGB",)
+    assert found.icc is None
+
+
+def profile_of_other_inks() -> bytes:
+    """A CMYK profile whose first three inks are yellow, cyan and magenta: nobody guesses that."""
+    clear = np.array([[1, 1, 0], [0, 1, 1], [1, 0, 1], [0, 0, 0]])
+    corners = [np.prod(clear[np.array(inks, bool)], axis=0) for inks in product((0, 1), repeat=4)]
+    lab = rgb2lab(np.array(corners, float)[None], illuminant="D50")[0] * (2.55, 1, 1) + (0, 128, 128)
+    ramp = bytes(range(256))
+    table = b"mft1" + struct.pack(">4x4B9i", 4, 3, 2, 0, 65536, 0, 0, 0, 65536, 0, 0, 0, 65536)
+    table += ramp * 4 + np.rint(lab).astype(np.uint8).tobytes() + ramp * 3
+    size = 128 + 16 + len(table)
+    head = struct.pack(">I4xI12s12x4s28x", size, 0x2400000, b"prtrCMYKLab ", b"acsp")
+    head += struct.pack(">3I48x", 63190, 65536, 54061)  # D50
+    return head + struct.pack(">I4s2I", 1, b"A2B0", 144, len(table)) + table
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16], ids=["8", "16"])
+def test_cmyk_by_its_profile(tmp_path, dtype):
+    top = np.iinfo(dtype).max
+    inks = np.array([[[0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [1, 1, 0, 0], [0, 0, 0, 1]]])
+    colours = np.array([[[1, 1, 1], [1, 1, 0], [0, 1, 1], [1, 0, 1], [0, 1, 0], [0, 0, 0]]])
+    options = {"photometric": "separated", "extratags": [(274, "H", 1, 3)]}
+    tifffile.imwrite(
+        tmp_path / "a.tif", (inks * top).astype(dtype), iccprofile=profile_of_other_inks(), **options
+    )
+    found = read_picture(tmp_path / "a.tif")
+    np.testing.assert_array_equal(found.pixels > 127, colours[:, ::-1] > 0)  # Lab of 8 bits is not exact
+    wide = ("16 bits became 8",) if dtype == np.uint16 else ()
+    assert found.notes == ("CMYK became RGB by its profile", *wide)
+    assert found.icc is None
+
+
+@pytest.mark.parametrize("icc", [b"no profile", SRGB, b"\0" * 200], ids=["damaged", "of RGB", "zeros"])
+def test_cmyk_with_a_profile_that_is_none(tmp_path, icc):
+    Image.new("CMYK", (5, 4), (0, 255, 255, 0)).save(tmp_path / "a.tif", icc_profile=icc)
+    found = read_picture(tmp_path / "a.tif")
+    np.testing.assert_array_equal(found.pixels, np.full((4, 5, 3), (255, 0, 0)))
+    assert found.notes == ("CMYK became RGB",)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png", ".tif"])
+def test_first_frame_of_several(tmp_path, photo, suffix):
+    frames = [Image.fromarray(photo[i : i + 30, :30]) for i in (0, 30, 60)]
+    path = tmp_path / f"a{suffix}"
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    found = read_picture(path)
+    assert found.notes == ("the first of 3 frames",)
+    assert np.abs(found.pixels.astype(float) - photo[:30, :30]).mean() < 12  # GIF has 256 colours
+
+
+def test_the_name_does_not_matter(tmp_path, make_picture):
+    picture = make_picture(alpha=False)
+    write_picture(tmp_path / "a.png", picture)
+    (tmp_path / "a.png").rename(tmp_path / "a.jpg")
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.jpg").pixels, picture.pixels)
+
+
+class TestEnlarge:
+    @pytest.mark.parametrize("grey", [False, True])
+    @pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "seed"])
+    def test_all_of_a_picture(self, make_zero_model, make_picture, dtype, grey, protocol):
+        """With no residual the result is the interpolation of everything, in all its bits."""
+        picture = make_picture(dtype, grey)
+        top = np.iinfo(dtype).max
+        result = upscale_image(
+            make_zero_model(protocol.channels), picture, (100, 130), protocol, InferenceOptions(memory=10**6)
+        )
+        assert result.pixels.dtype == dtype
+        assert result.pixels.shape == ((100, 130) if grey and protocol is PAPER else (100, 130, 3))
+        assert result.icc == picture.icc
+        if protocol is PAPER:
+            for found, source in ((result.pixels, picture.pixels), (result.alpha, picture.alpha)):
+                wanted = np.clip(imresize(source / top, shape=(100, 130)), 0, 1) * top
+                assert np.abs(found - wanted).max() < 0.51 + 1e-6 * top  # the network is float32
+        assert result.alpha.shape == (100, 130)
+
+    def test_sixteen_bits_agree_with_eight(self, make_model, make_picture):
+        eight = make_picture(alpha=False)
+        wide = Picture(eight.pixels.astype(np.uint16) * 257)
+        results = [upscale_image(make_model(), each, (120, 150), PAPER).pixels for each in (eight, wide)]
+        assert np.abs(results[0] - results[1] / 257).max() <= 0.51
+        assert len(np.unique(results[1])) > 1000
+
+    def test_from_file_to_file(self, tmp_path, make_model, make_picture):
+        write_picture(tmp_path / "a.png", make_picture(np.uint16))
+        made = upscale_file(make_model(), tmp_path / "a.png", tmp_path / "b.tif", (90, 101), PAPER)
+        found = read_picture(tmp_path / "b.tif")
+        np.testing.assert_array_equal(found.pixels, made.pixels)
+        np.testing.assert_array_equal(found.alpha, made.alpha)
+        assert found.pixels.shape == (90, 101, 3)
+        assert found.icc == SRGB
+
+    def test_opaque_pictures_may_become_jpeg(self, tmp_path, make_model, make_picture):
+        picture = make_picture()
+        write_picture(tmp_path / "a.png", picture)
+        with pytest.raises(InputError, match="cannot hold transparency"):
+            upscale_file(make_model(), tmp_path / "a.png", tmp_path / "b.jpg", 2, PAPER)
+        write_picture(tmp_path / "a.png", Picture(picture.pixels, np.full_like(picture.alpha, 255)))
+        upscale_file(make_model(), tmp_path / "a.png", tmp_path / "b.jpg", 2, PAPER)
+        assert read_picture(tmp_path / "b.jpg").pixels.shape == (80, 100, 3)
+
+    @pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".jpg", ".bmp"])
+    @pytest.mark.parametrize("grey", [False, True])
+    def test_what_the_format_loses_is_said(self, tmp_path, make_model, make_picture, dtype, suffix, grey):
+        write_picture(tmp_path / "a.png", make_picture(dtype, grey, alpha=False))
+        made = upscale_file(make_model(), tmp_path / "a.png", tmp_path / f"b{suffix}", 1.5, PAPER)
+        wide = dtype == np.uint16 and suffix in (".webp", ".jpg", ".bmp")
+        profile = suffix == ".bmp" or (suffix == ".webp" and grey)
+        assert made.notes == ("16 bits became 8",) * wide + ("the colour profile is left out",) * profile
+
+    @pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "seed"])
+    def test_colours_that_nobody_sees_are_not_mixed_in(self, make_zero_model, protocol):
+        """A yellow disc on transparent black, laid on white, is the yellow disc on white."""
+        disc = np.clip(12.5 - np.hypot(*np.mgrid[-20:20, -25:25]), 0, 1)
+        opacity = np.rint(255 * disc).astype(np.uint8)
+        pixels = np.where(opacity[..., None] > 0, (255, 255, 0), 0).astype(np.uint8)
+
+        def on_white(colours, alpha):
+            return 255 + (colours - 255.0) * (alpha[..., None] / 255)
+
+        model = make_zero_model(protocol.channels)
+        made = upscale_image(model, Picture(pixels, opacity), (120, 150), protocol)
+        flat = Picture(np.rint(on_white(pixels, opacity)).astype(np.uint8))
+        wanted = upscale_image(model, flat, (120, 150), protocol)
+        assert np.abs(on_white(made.pixels, made.alpha) - wanted.pixels).max() < 2
+
+    @pytest.mark.parametrize("alpha", [0, 255])
+    def test_where_all_or_nothing_is_transparent_colours_stay(self, make_zero_model, make_picture, alpha):
+        pixels = make_picture().pixels
+        pictures = Picture(pixels, np.full(pixels.shape[:2], alpha, np.uint8)), Picture(pixels)
+        made, plain = (upscale_image(make_zero_model(), each, (80, 100), PAPER) for each in pictures)
+        np.testing.assert_array_equal(made.pixels, plain.pixels)
+
+    @pytest.mark.parametrize("size", [(39, 100), (40, 50), (321, 100), (100, 401)])
+    def test_sizes_that_are_no_enlargement(self, tmp_path, make_model, make_picture, size):
+        write_picture(tmp_path / "a.png", make_picture())
+        with pytest.raises(InputError, match="each side may grow by up to 8 times, and must not shrink"):
+            upscale_file(make_model(), tmp_path / "a.png", tmp_path / "b.png", size, PAPER)
+        assert not (tmp_path / "b.png").exists()
+
+    def test_progress(self, make_model, make_picture):
+        seen = []
+        work = InferenceOptions(memory=400_000, progress=lambda done, total: seen.append((done, total)))
+        upscale_image(make_model(), make_picture(), (80, 100), PAPER, work)
+        assert len(seen) > 4
+        assert seen == [(i, len(seen)) for i in range(1, len(seen) + 1)]
+
+
+@pytest.mark.parametrize("text", ["1920", "x", "1920x", "-3x4", "1e3x5", "1920x1080x3", "٣x٤" * 4])
+def test_sizes_as_typed(text):
+    assert parse_size("1920x1080") == parse_size(" 1920X1080 ") == (1080, 1920)
+    assert upscaled_shape((10, 3), 1.1) == (11, 4)
+    with pytest.raises(InputError, match="such as 1920x1080"):
+        parse_size(text)
+
+
+def test_png_profile_is_a_valid_chunk(tmp_path, make_picture):
+    """Read back by another library, which checks the sum over the chunk."""
+    write_picture(tmp_path / "a.png", make_picture(np.uint16))
+    content = (tmp_path / "a.png").read_bytes()
+    at = content.index(b"iCCP")
+    length = int.from_bytes(content[at - 4 : at], "big")
+    assert zlib.crc32(content[at : at + 4 + length]) == int.from_bytes(content[at + 4 + length :][:4], "big")
+    assert imagecodecs.png_decode(content).shape == (40, 50, 4)

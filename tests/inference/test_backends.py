@@ -1,0 +1,215 @@
+"""Whatever computes the network, the result is PyTorch's."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from vdsrlib.datasets.catalog import list_images
+from vdsrlib.errors import InputError
+from vdsrlib.evaluation.evaluate import evaluate
+from vdsrlib.inference import backends
+from vdsrlib.inference.predict import predict
+from vdsrlib.models import checkpoint
+from vdsrlib.protocol import PAPER, get_protocol
+
+RUNTIMES = [*backends.EXTRAS]
+EVERY_RUNTIME = pytest.mark.parametrize("name", RUNTIMES)
+
+
+@pytest.fixture(autouse=True)
+def no_forced_engine(monkeypatch):
+    monkeypatch.delenv("VDSR_ENGINE", raising=False)
+
+
+@EVERY_RUNTIME
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (37, 64), (64, 37), (128, 131)])
+def test_shipped_weights_in_every_runtime(name, size):
+    pytest.importorskip(name)
+    model = checkpoint.load().model
+    ilr = torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(1))
+    found = backends.prepare(model, name)(ilr)
+    torch.testing.assert_close(found, backends.prepare(model, "torch")(ilr), rtol=0, atol=1e-5)
+
+
+@EVERY_RUNTIME
+@pytest.mark.parametrize(("channels", "depth", "width"), [(1, 2, 1), (3, 3, 4), (3, 4, 17)])
+def test_networks_of_any_shape(name, make_model, channels, depth, width):
+    pytest.importorskip(name)
+    model = make_model(channels, depth, width)
+    ilr = torch.rand(1, channels, 23, 40) * 2 - 1
+    found = backends.prepare(model, name)(ilr)
+    torch.testing.assert_close(found, backends.prepare(model, "torch")(ilr), rtol=0, atol=1e-5)
+
+
+def test_the_first_installed_one_is_chosen(make_model, monkeypatch):
+    called = []
+    for name in backends.BACKENDS:
+        monkeypatch.setitem(
+            backends.BACKENDS, name, lambda model, name=name: called.append(name) or backends._torch(model)
+        )
+    for names in (("torch",), ("onnxruntime", "torch"), ("openvino", "ncnn", "torch")):
+        monkeypatch.setattr(
+            backends.importlib.util, "find_spec", lambda name, names=names: name in names or None
+        )
+        backends.prepare(make_model())
+        assert called[-1:] == [names[0]] or names == ("torch",)
+    monkeypatch.setenv("VDSR_ENGINE", "openvino")
+    backends.prepare(make_model())
+    assert called[-1] == "openvino"
+
+
+def test_the_network_is_prepared_once_until_its_weights_change(make_model):
+    model = make_model()
+    ilr = torch.rand(1, 1, 30, 30)
+    first = backends.prepare(model)
+    assert backends.prepare(model) is backends.prepare(model, first) is first
+    before = first(ilr)
+    with torch.no_grad():
+        model.conv["1"].bias.data += 0.5  # leaves no trace in the version that PyTorch counts
+    again = backends.prepare(model)
+    assert again is not first
+    torch.testing.assert_close(again(ilr), model(ilr).detach(), rtol=0, atol=1e-5)
+    assert (again(ilr) - before).abs().max() > 1e-3
+
+
+def test_a_runtime_that_computes_something_else_is_not_used(make_model, monkeypatch):
+    pytest.importorskip("ncnn")
+    wrong = lambda model: lambda ilr: backends._torch(model)(ilr) + 2e-4  # noqa: E731
+    monkeypatch.setitem(backends.BACKENDS, "ncnn", wrong)
+    monkeypatch.setattr(backends, "installed", lambda device: ("ncnn", "torch"))
+    model = make_model()
+    with pytest.warns(UserWarning, match=r"ncnn differs from PyTorch by 0\.0002.*next engine is torch"):
+        network = backends.prepare(model)
+    ilr = torch.rand(1, 1, 9, 9)
+    torch.testing.assert_close(network(ilr), model(ilr).detach(), rtol=0, atol=1e-5)
+    with pytest.raises(InputError, match="differs from PyTorch"):
+        backends.prepare(model, "ncnn")
+
+
+def test_a_runtime_that_breaks_is_not_used(make_model, monkeypatch):
+    pytest.importorskip("ncnn")
+
+    def broken(model):
+        raise RuntimeError("illegal instruction set")
+
+    monkeypatch.setitem(backends.BACKENDS, "ncnn", broken)
+    monkeypatch.setattr(backends, "installed", lambda device: ("ncnn", "torch"))
+    with pytest.warns(UserWarning, match="illegal instruction set"):
+        backends.prepare(make_model())
+    with pytest.raises(InputError, match=r"ncnn fails \(illegal instruction set\); write torch"):
+        backends.prepare(make_model(), "ncnn")
+
+
+SIGNAL = """
+import signal
+from vdsrlib.inference.backends import prepare
+from vdsrlib.models.vdsr import VDSR
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+models = [VDSR(2, 2), VDSR(2, 2)]
+for model in models:
+    prepare(model, "openvino")
+while models:
+    del model
+    model = models.pop(0)  # the first one goes first
+del model
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_ctrl_c_after_openvino():
+    """Its cores, freed in the order that they were made in, leave a signal no stack."""
+    pytest.importorskip("openvino")
+    run = subprocess.run([sys.executable, "-c", SIGNAL], capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (0, "interrupted\n"), run.stderr
+
+
+def test_refusals(make_model, monkeypatch):
+    with pytest.raises(InputError, match="Unknown engine 'tensorrt'; write auto, onnxruntime"):
+        backends.prepare(make_model(), "tensorrt")
+    monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"no onnxruntime here: pip install 'vdsrlib\[fast\]'"):
+        backends.prepare(make_model(), "onnxruntime")
+
+
+def test_torch_computes_with_channels_last(make_model):
+    """Which is faster on CPUs and GPUs alike, whatever layout the weights came in."""
+    seen = []
+    model = make_model().to(memory_format=torch.contiguous_format)
+    network = backends.prepare(model, "torch")
+    (frozen,) = (cell.cell_contents for cell in network.__wrapped__.__closure__)
+    frozen.relu["1"].register_forward_hook(lambda _, __, out: seen.append(out))
+    network(torch.rand(1, 1, 20, 20))
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_set5_table_is_the_same(data, scale, monkeypatch):
+    """Mean PSNR to 0.001 dB, of every engine; on one image."""
+    for name in RUNTIMES:
+        pytest.importorskip(name)
+    model = checkpoint.load().model
+    paths = list_images(data / "Set5")[1:2]  # the smallest; the whole table is in tests/benchmarks
+    scores = {}
+    for name in (*RUNTIMES, "torch"):
+        monkeypatch.setenv("VDSR_ENGINE", name)
+        scores[name] = evaluate(model, PAPER, paths, scale)["mean"]["model"]
+    for score in scores.values():
+        assert score["psnr"] == pytest.approx(scores["torch"]["psnr"], abs=0.001)
+        assert score["ssim"] == pytest.approx(scores["torch"]["ssim"], abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["vdsr", "vdsr-rgb"])
+def test_half_precision_costs_no_decibels(photo, name):
+    """Less than 0.002 dB of the shipped networks, where it is most: at x2."""
+    trained = checkpoint.load(checkpoint.WEIGHTS / f"{name}.safetensors")
+    rules = get_protocol(trained.protocol)
+    hr = rules.ground_truth(photo[:64, :64], 2)
+    ilr = rules.degrade(hr, 2)[1]
+    half, whole = (
+        rules.score(predict(trained.model, ilr, rules, name), hr, 2).psnr for name in ("half", "torch")
+    )
+    assert half != whole
+    assert half > whole - 0.002
+
+
+@pytest.mark.parametrize("bias", [100.0, 1e5])
+def test_half_precision_is_refused_where_it_loses_too_much(make_model, bias):
+    """Values so large that little of what is added to them stays, or that float16 has none for."""
+    model = make_model()
+    with torch.no_grad():
+        model.conv["2"].bias.fill_(bias)
+        model.conv["3"].weight[:, ::2] = 1.0
+        model.conv["3"].weight[:, 1::2] = -1.0
+    with pytest.raises(InputError, match=r"half differs from PyTorch by (0\.\d+|nan); write torch"):
+        backends.prepare(model, "half")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_engines_of_a_gpu():
+    model = checkpoint.load().model
+    ilr = torch.rand(1, 1, 100, 70, generator=torch.Generator().manual_seed(1))
+    wanted = backends.prepare(model, "torch")(ilr)
+    model.cuda()
+    difference = {
+        name: (backends.prepare(model, name)(ilr.cuda()).cpu() - wanted).abs() for name in ("auto", "half")
+    }
+    assert difference["auto"].max() < 1e-4
+    assert difference["half"].square().mean().sqrt() < 1e-3
+    with pytest.raises(InputError, match="onnxruntime computes on the CPU"):
+        backends.prepare(model, "onnxruntime")
+
+
+def test_predict_uses_the_engine(make_model, monkeypatch, photo):
+    model = make_model()
+    monkeypatch.setitem(backends.BACKENDS, "torch", lambda model: lambda ilr: ilr * 0 + 0.25)
+    monkeypatch.setattr(backends, "_torch", lambda model: lambda ilr: ilr * 0 + 0.25)
+    found = predict(model, photo[..., 0] / 255, get_protocol("paper"), "torch")
+    np.testing.assert_array_equal(found, 0.25)

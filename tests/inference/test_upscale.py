@@ -1,0 +1,103 @@
+"""Enlarging, directly and from a degraded ground truth."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from skimage.color import rgb2ycbcr
+
+from vdsrlib.errors import InputError
+from vdsrlib.evaluation.evaluate import evaluate
+from vdsrlib.evaluation.ground_truth import degrade_and_upscale
+from vdsrlib.imaging.colour import as_rgb
+from vdsrlib.imaging.image_file import save_image
+from vdsrlib.imaging.resize import imresize
+from vdsrlib.inference.upscale import upscale_stages
+from vdsrlib.protocol import PAPER, REPLICATION
+
+PROTOCOLS = pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "seed"])
+
+
+@PROTOCOLS
+@pytest.mark.parametrize("grey", [False, True])
+@example(size=(10, 20), tenths=11)
+@given(
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    tenths=st.integers(11, 45),
+)
+def test_sides_are_rounded_up(photo, grey_photo, make_zero_model, protocol, grey, size, tenths):
+    """10 x 1.1 is 11, though 10 * 1.1 is 11.000000000000002."""
+    image = (grey_photo if grey else photo)[: size[0], : size[1]]
+    resolved = upscale_stages(make_zero_model(protocol.channels), image, tenths / 10, protocol)
+    shape = tuple(math.ceil(side * Fraction(tenths, 10)) for side in size)
+    colour = () if grey and protocol is PAPER else (3,)
+    assert resolved.sr.shape == resolved.ilr.shape == shape + colour
+    np.testing.assert_array_equal(resolved.lr, image / 255)
+    assert resolved.hr is resolved.interpolation is resolved.model is None
+
+
+@pytest.mark.parametrize("scale", [2, 3, 2.5])
+def test_chroma_is_interpolated(photo, make_zero_model, make_model, scale):
+    """Without a residual the result is bicubic RGB: YCbCr is linear. With one, only luma changes."""
+    shape = tuple(math.ceil(side * scale) for side in photo.shape[:2])
+    bicubic = np.clip(imresize(photo / 255, shape=shape), 0, 1)
+    resolved = upscale_stages(make_zero_model(), photo, scale, PAPER)
+    np.testing.assert_allclose(resolved.ilr, bicubic, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(resolved.sr, bicubic, rtol=0, atol=1e-6)  # the network is float32
+    soft = photo // 4 + 96  # nothing reaches black or white, where RGB would be clipped
+    resolved = upscale_stages(make_model(), soft, scale, PAPER)
+    ilr, sr = rgb2ycbcr(resolved.ilr) / 255, rgb2ycbcr(resolved.sr) / 255
+    np.testing.assert_allclose(sr[..., 1:], ilr[..., 1:], rtol=0, atol=1e-9)
+    assert np.abs(sr[..., 0] - ilr[..., 0]).max() > 1e-3
+
+
+@PROTOCOLS
+def test_result_stays_in_range(photo, make_model, protocol):
+    extreme = (photo > 128).astype(np.uint8) * 255
+    resolved = upscale_stages(make_model(protocol.channels), extreme, 3, protocol)
+    for picture in (resolved.lr, resolved.ilr, resolved.sr):
+        assert picture.min() >= 0
+        assert picture.max() <= 1
+
+
+@PROTOCOLS
+@pytest.mark.parametrize("grey", [False, True])
+@pytest.mark.parametrize("scale", [2, 2.5])
+def test_scores_are_those_of_evaluate(tmp_path, photo, grey_photo, make_model, protocol, grey, scale):
+    image, model = grey_photo if grey else photo, make_model(protocol.channels)
+    save_image(tmp_path / "a.png", image)
+    (row,) = evaluate(model, protocol, [tmp_path / "a.png"], scale)["images"]
+    resolved = degrade_and_upscale(model, image, scale, protocol)
+    assert row["interpolation"] == resolved.interpolation._asdict()
+    assert row["model"] == resolved.model._asdict()
+
+
+@PROTOCOLS
+def test_pictures_of_ground_truth_mode(photo, make_zero_model, protocol):
+    image = photo[:95]
+    resolved = degrade_and_upscale(make_zero_model(protocol.channels), image, 2, protocol)
+    size = (94, 120, 3) if protocol.crop else (95, 120, 3)
+    assert resolved.hr.shape == resolved.ilr.shape == resolved.sr.shape == size
+    assert resolved.lr.shape == (47, 60, 3)
+    np.testing.assert_array_equal(resolved.hr, image[: size[0]] / 255)
+    wanted = np.clip(protocol.degrade(resolved.hr, 2)[1], 0, 1)  # of RGB: all of it is linear
+    rounded_luma = 0.6 / 219 if protocol is PAPER else 0
+    np.testing.assert_allclose(resolved.ilr, wanted, rtol=0, atol=1e-9 + rounded_luma)
+    np.testing.assert_allclose(resolved.sr, resolved.ilr, rtol=0, atol=1e-6)
+
+
+def test_grey_image_with_an_rgb_network(grey_photo, make_zero_model):
+    resolved = upscale_stages(make_zero_model(3), grey_photo, 2, REPLICATION)
+    colour = upscale_stages(make_zero_model(3), as_rgb(grey_photo), 2, REPLICATION)
+    np.testing.assert_array_equal(resolved.sr, colour.sr)
+
+
+def test_refusals(photo, make_model):
+    with pytest.raises(InputError, match="too small"):
+        degrade_and_upscale(make_model(), photo[:14], 2, PAPER)
+    for function in (upscale_stages, degrade_and_upscale):
+        with pytest.raises(InputError, match="choose weights or a protocol that fit"):
+            function(make_model(3), photo, 2, PAPER)

@@ -1,0 +1,352 @@
+"""The chapters: tidy as committed, and run through papermill's real command line.
+
+That they run from top to bottom, and still print what is committed, is nbval's part (see the Makefile).
+"""
+
+import itertools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from vdsrlib.datasets.catalog import list_images
+from vdsrlib.evaluation.evaluate import evaluate
+from vdsrlib.models.checkpoint import DEFAULT, WEIGHTS, load
+from vdsrlib.protocol import get_protocol
+from vdsrlib.utils.hashing import hash_file
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+CHAPTERS = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
+PAPERMILL = Path(sys.executable).parent / "papermill"
+TINY = [
+    part
+    for knob in ("depth 2", "width 2", "patch_size 8", "batch_size 2", "steps 2")
+    for part in f"-p {knob}".split()
+]
+
+
+RGB = WEIGHTS / "vdsr-rgb.safetensors"
+TABLES = {
+    "04_evaluate": DEFAULT,
+    "04_evaluate_urban100": DEFAULT,
+    "04_evaluate_ensemble": DEFAULT,
+    "04_evaluate_seed": RGB,
+    "04_evaluate_seed_urban100": RGB,
+}
+SWEEPS = {"06_img_017": DEFAULT, "06_img_019": DEFAULT, "06_img_017_seed": RGB, "06_img_019_seed": RGB}
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def text_of(output):
+    return "".join(output.get("text", "")) + "".join(
+        str(value) for kind, value in output.get("data", {}).items() if kind.startswith("text/")
+    )
+
+
+class TestCommitted:
+    @pytest.fixture(params=CHAPTERS, ids=lambda path: path.stem)
+    def chapter(self, request):
+        notebook = nbformat.read(request.param, 4)
+        nbformat.validate(notebook)
+        return notebook
+
+    def test_committed_outputs_are_from_one_run_in_order(self, chapter):
+        counts = [cell.execution_count for cell in code_cells(chapter)]
+        assert counts == list(range(1, len(counts) + 1))
+
+    def test_committed_outputs_hold_no_error_warning_path_or_widget_state(self, chapter):
+        assert "widgets" not in chapter.metadata
+        assert "papermill" not in chapter.metadata
+        for cell in code_cells(chapter):
+            for output in cell.outputs:
+                assert output.output_type != "error"
+                assert output.get("name") != "stderr", text_of(output)
+                assert not re.search(r"(^|[\s'\"(])/(home|root|tmp|work|Users|opt)/", text_of(output))
+
+    def test_committed_cells_are_in_the_house_order(self, chapter):
+        first, *_ = chapter.cells
+        assert first.cell_type == "markdown"
+        assert re.match(r"# \d · ", first.source)
+        assert "**Question:" in first.source
+        assert "| parameter | meaning |" in first.source
+        versions, parameters, check = code_cells(chapter)[:3]
+        assert "versions()" in versions.source
+        assert parameters.metadata.tags == ["parameters"]
+        assert parameters.source.startswith("# Chapter parameters\n")
+        assert check.source.startswith("refuse_unknown(In)")
+        names = re.findall(r"^(\w+):", parameters.source, re.MULTILINE)
+        assert all(f"`{name}`" in first.source for name in names), "a parameter is not in the table"
+
+    def test_committed_checks_are_seen_by_nbval(self, chapter):
+        marked = [cell for cell in code_cells(chapter) if "NBVAL_CHECK_OUTPUT" in cell.source]
+        assert marked
+        for cell in marked:
+            assert "# NBVAL_CHECK_OUTPUT" in cell.source.splitlines()
+            assert any(text_of(output).strip() for output in cell.outputs)
+
+
+def test_there_are_eight_chapters_and_the_readme_names_them():
+    readme = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
+    assert [path.name[:2] for path in CHAPTERS] == [f"{n:02d}" for n in range(1, 9)]
+    assert all(f"notebooks/{path.name}" in readme for path in CHAPTERS)
+
+
+@pytest.fixture
+def papermill(tmp_path):
+    """Run papermill as in a shell, in a folder that holds copies of the chapters."""
+    for path in CHAPTERS:
+        shutil.copy(path, tmp_path)
+
+    def run(*arguments, cwd=tmp_path):
+        environment = {**os.environ, "VDSR_DATA": ""}
+        command = [str(PAPERMILL), *map(str, arguments)]
+        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("spelling", "scales"),
+    [
+        ("-p scales 2_3_4", [2, 3, 4]),
+        ("-p scales 2", [2]),
+        ("-p scales 2.5", [2.5]),
+        ("-r scales 1.5_2_3", [1.5, 2, 3]),
+        ("-y|scales: [2, 3]", [2, 3]),
+    ],
+)
+def test_papermill_scales_mean_what_was_typed(papermill, tmp_path, spelling, scales):
+    """The executed notebook goes to stdout where no output file is named."""
+    typed = spelling.split("|") if "|" in spelling else spelling.split()
+    run = papermill("03_train.ipynb", *typed, *TINY)
+    assert run.returncode == 0, run.stderr[-2000:]
+    executed = nbformat.reads(run.stdout, 4)
+    printed = [text_of(output) for cell in code_cells(executed) for output in cell.outputs]
+    assert f"scales: {', '.join(f'{scale:g}' for scale in scales)}\n" in printed
+    record = json.loads((tmp_path / "runs/03_train/checkpoints/run.json").read_text())
+    assert record["scales"] == scales
+    assert record["recipe"]["steps"] == 2
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ("-p scales 1.5_2", "-r scales 1.5_2_3"),
+        ("-p scales 243", "-r scales 1.5_2_3"),
+        ("-p scalse 2_3", "did you mean scales?"),
+        ("-p recipe papr", "Unknown recipe 'papr'; write"),
+        ("-p batch_size many", "batch_size is 'many'; write a whole number"),
+        ("-p device tpu", "Unknown device 'tpu'"),
+    ],
+)
+def test_papermill_wrong_values_stop_with_what_to_write(papermill, tmp_path, typed, sentence):
+    run = papermill("03_train.ipynb", "out.ipynb", *typed.split())
+    assert run.returncode != 0
+    assert sentence in run.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_papermill_from_another_folder_with_an_image_of_ones_own(papermill, tmp_path, photo_file):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "big.json").write_text("mine")
+    typed = f"-p hd_image_path {photo_file} -p scaling_factor 1.7 -p sr_image_path big.png"
+    run = papermill(tmp_path / "07_super_resolve.ipynb", "out.ipynb", *typed.split(), cwd=elsewhere)
+    assert run.returncode == 0, run.stderr[-2000:]
+    names = ["big.json", "big.png", "big.results.json", "out.ipynb"]
+    assert sorted(path.name for path in elsewhere.iterdir()) == names
+    assert (elsewhere / "big.json").read_text() == "mine"
+
+
+def test_papermill_does_not_replace_the_photograph(papermill, tmp_path, photo_file):
+    before = photo_file.read_bytes()
+    (tmp_path / "link.png").symlink_to(photo_file)
+    typed = f"-p hd_image_path {photo_file} -p sr_image_path link.png"
+    run = papermill("07_super_resolve.ipynb", "out.ipynb", *typed.split())
+    assert run.returncode != 0
+    assert "sr_image_path names your image itself; write another name." in run.stderr
+    assert photo_file.read_bytes() == before
+
+
+def committed(name):
+    return json.loads((NOTEBOOKS / "results" / name).read_text(encoding="utf-8"))
+
+
+def test_the_measured_results_are_of_the_shipped_weights():
+    for name, weights in {**TABLES, **SWEEPS}.items():
+        assert committed(f"{name}.json")["weights"]["sha256"] == hash_file(weights)
+    scored = committed("04_evaluate.json")["parameters"]["SHA-256"]
+    shipped = {path.stem: hash_file(path) for path in WEIGHTS.glob("*.safetensors")}
+    assert {**scored, "vdsr": scored["ours"]}.items() >= (shipped.items() - {("vdsr-rgb", hash_file(RGB))})
+    for name, digest in shipped.items():
+        assert committed(f"training/{name}.json")["weights"]["sha256"] == digest
+    chains = ("vdsr-first", "vdsr-second", "vdsr"), ("vdsr-rgb-first", "vdsr-rgb")
+    for before, name in (pair for chain in chains for pair in itertools.pairwise(chain)):
+        assert committed(f"training/{name}.json")["init"] == committed(f"training/{before}.json")["weights"]
+    assert "init" not in committed("training/vdsr-first.json")
+
+
+def test_the_luma_weights_are_above_the_paper():
+    """In every cell of its Table 3, in PSNR by as much as the README says."""
+    published, differences = committed("published.json")["paper"]["Table 3"], []
+    for name in ("04_evaluate", "04_evaluate_urban100"):
+        for benchmark, by_scale in committed(f"{name}.json")["results"]["scores"].items():
+            for scale, found in by_scale.items():
+                ours, (psnr, ssim) = found["ours"]["mean"]["model"], published[benchmark][scale]["VDSR"]
+                differences.append(ours["psnr"] - psnr)
+                assert ours["ssim"] > ssim
+    assert len(differences) == 12
+    assert (round(min(differences), 2), round(max(differences), 2)) == (0.01, 0.27)
+
+
+def test_training_in_bfloat16_loses_less_than_0_02_db():
+    twins = [committed(f"03_precision_{name}.json") for name in ("float32", "bfloat16")]
+    assert [twin["recipe"].pop("precision") for twin in twins] == ["float32", "bfloat16"]
+    assert twins[0]["recipe"] == twins[1]["recipe"]
+    assert twins[0]["init"]["sha256"] == twins[1]["init"]["sha256"]
+    exact, rounded = (twin["validation"][-1]["psnr"] for twin in twins)
+    assert set(exact) == {"2", "3", "4"}
+    assert all(rounded[scale]["model"] > exact[scale]["model"] - 0.02 for scale in exact)
+
+
+def test_table_2_is_complete_and_of_one_recipe():
+    combinations = ["2", "3", "4", "2_3", "2_4", "3_4", "2_3_4"]
+    table = committed("04_evaluate.json")["results"]["table 2"]
+    for rules in ("paper", "seed"):
+        for scale in ("2", "3", "4"):
+            assert set(table[rules][scale]) == {"interpolation", *combinations}
+        recipes = [committed(f"training/{rules}-{scales}.json")["recipe"] for scales in combinations]
+        shared = [{k: v for k, v in recipe.items() if k != "scales"} for recipe in recipes]
+        assert all(recipe == shared[0] for recipe in shared)
+
+
+def test_the_numbers_in_the_readme_are_the_measured_ones():
+    readme = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
+    ours, seed = (
+        committed(f"{name}.json")["results"]["scores"]["Set5"].values()
+        for name in ("04_evaluate", "04_evaluate_seed")
+    )
+    published = committed("published.json")["seed"]["Table 3"]["Set5"].values()
+    rows = {
+        "interpolation": [found["ours"]["mean"]["interpolation"]["psnr"] for found in ours],
+        "the authors' weights": [found["the authors' weights"]["mean"]["model"]["psnr"] for found in ours],
+        "the paper's recipe, as we read it": [
+            scores["model"] for scores in committed("03_recipe_paper.json")["validation"][-1]["psnr"].values()
+        ],
+        "the weights in this package": [found["ours"]["mean"]["model"]["psnr"] for found in ours],
+        "interpolation, `seed`": [found["ours"]["mean"]["interpolation"]["psnr"] for found in seed],
+        "the replication's VDSR, `seed`": [found["VDSR"][0] for found in published],
+        "the RGB weights in this package, `seed`": [found["ours"]["mean"]["model"]["psnr"] for found in seed],
+    }
+    for name, values in rows.items():
+        assert f"| {name} | {' | '.join(f'{value:.2f}' for value in values)} |" in readme
+
+
+def test_what_the_recipe_of_the_paper_lacks_is_length():
+    """As chapter 3 says: four times the steps gain; a larger theta silences maps, the rest moves little."""
+
+    def end(name):
+        record = committed(f"{name}.json")
+        last = record["validation"][-1]
+        assert last["step"] == record["recipe"]["steps"]
+        return {scale: found["model"] for scale, found in last["psnr"].items()}, sum(last["silent"].values())
+
+    lengths = [end(name)[0] for name in ("03_paper_theta_1e-4", "03_paper_quarter", "03_recipe_paper")]
+    for scale in "234":
+        assert all(longer[scale] > shorter[scale] + 0.2 for shorter, longer in itertools.pairwise(lengths))
+        for name in ("03_paper_theta_3e-5", "03_paper_batch_sum"):
+            assert end(name)[0][scale] == pytest.approx(lengths[0][scale], abs=0.3)
+    assert end("03_paper_theta_1e-3")[1] > 19 * 64 / 2
+
+
+def test_the_rgb_weights_are_above_every_figure_of_the_replication():
+    published, pairs = committed("published.json")["seed"], []
+    for name in ("04_evaluate_seed", "04_evaluate_seed_urban100"):
+        for benchmark, by_scale in committed(f"{name}.json")["results"]["scores"].items():
+            for scale, found in by_scale.items():
+                pairs.append((found["ours"]["mean"]["model"], published["Table 3"][benchmark][scale]["VDSR"]))
+    assert len(pairs) == 12
+    for image, by_scale in published["Figure 5"].items():
+        sweep = committed(f"06_{image}_seed.json")["results"]["sweep"]
+        pairs += [(sweep[scale]["model"], figures["VDSR"]) for scale, figures in by_scale.items()]
+    crops = committed("06_img_017_seed.json")["results"]["figures 6 and 7, x3"]
+    for image, figures in published["Figures 6 and 7, x3"].items():
+        pairs.append((crops[image]["model"], figures["VDSR"]))
+    for ours, (psnr, ssim) in pairs:
+        assert ours["psnr"] > psnr
+        assert ours["ssim"] > ssim
+
+
+def test_the_networks_for_one_scale_are_above_the_replications_at_that_scale():
+    ours = committed("04_evaluate.json")["results"]["table 2"]["seed"]
+    published = committed("published.json")["seed"]["Table 2"]
+    for scale in "234":  # the diagonal
+        assert ours[scale][scale] > published[scale][scale]
+
+
+def test_the_shipped_weights_are_above_interpolation_everywhere():
+    """Every cell of the committed tables and every scale of Figure 5, the smallest included."""
+    for name in TABLES:
+        for by_scale in committed(f"{name}.json")["results"]["scores"].values():
+            for found in by_scale.values():
+                mean = found["ours"]["mean"]
+                assert mean["model"]["psnr"] > mean["interpolation"]["psnr"]
+    for name in SWEEPS:
+        sweep = committed(f"{name}.json")["results"]["sweep"]
+        assert [*sweep] == ["1.5", "2", "2.5", "3", "3.5", "4"]
+        for scale, found in sweep.items():
+            assert found["model"]["psnr"] > found["interpolation"]["psnr"], (name, scale)
+
+
+@pytest.mark.parametrize(
+    ("name", "columns"), [("04_evaluate", ("ours", "the authors' weights")), ("04_evaluate_seed", ("ours",))]
+)
+def test_table_3_is_complete(name, columns):
+    sets = committed(f"{name}.json")["results"]["scores"]
+    sets |= committed(f"{name}_urban100.json")["results"]["scores"]
+    assert [*sets] == ["Set5", "Set14", "B100", "Urban100"]
+    for test_name, by_scale in sets.items():
+        for column in columns:
+            counts = {scale: len(found[column]["images"]) for scale, found in by_scale.items()}
+            assert counts == dict.fromkeys("234", int(test_name.strip("BSetUrban")))
+
+
+def test_eight_orientations_are_a_column_of_their_own_and_better():
+    for by_scale in committed("04_evaluate_ensemble.json")["results"]["scores"].values():
+        for found in by_scale.values():
+            eight = found["ours, eight orientations"]["mean"]["model"]["psnr"]
+            assert eight > found["ours"]["mean"]["model"]["psnr"]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_measured_cells_are_reproduced(data, name):
+    """Set5 at x2 whole, and one image of each other set at x3."""
+    network = load(TABLES[name])
+    for test_name, by_scale in committed(f"{name}.json")["results"]["scores"].items():
+        scale, count = ("2", 5) if test_name == "Set5" else ("3", 1)
+        paths = list_images(data / test_name)[:count]
+        found = evaluate(network.model, get_protocol(network.protocol), paths, float(scale))["images"]
+        for row, cell in zip(found, by_scale[scale]["ours"]["images"], strict=False):
+            assert row["name"] == cell["name"]
+            for method in ("interpolation", "model"):
+                assert row[method]["psnr"] == pytest.approx(cell[method]["psnr"], abs=0.01)
+                assert row[method]["ssim"] == pytest.approx(cell[method]["ssim"], abs=0.0005)
+
+
+@pytest.mark.parametrize(("name", "scale"), [("paper-2", 3), ("seed-2_3_4", 4)])
+def test_measured_cells_of_table_2_are_reproduced(data, name, scale):
+    network = load(WEIGHTS / f"{name}.safetensors")
+    found = evaluate(network.model, get_protocol(network.protocol), list_images(data / "Set5"), scale)["mean"]
+    rules, trained = name.split("-")
+    kept = committed("04_evaluate.json")["results"]["table 2"][rules][str(scale)]
+    assert found["model"]["psnr"] == pytest.approx(kept[trained], abs=0.01)
+    assert found["interpolation"]["psnr"] == pytest.approx(kept["interpolation"], abs=0.01)

@@ -1,0 +1,295 @@
+"""Training patches are real cuts of real images, and a function of (seed, step) alone."""
+
+import multiprocessing
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from vdsrlib.datasets.catalog import embedded
+from vdsrlib.errors import InputError
+from vdsrlib.imaging.colour import as_rgb, luma
+from vdsrlib.imaging.crops import modcrop_length
+from vdsrlib.imaging.image_file import read_image, save_image
+from vdsrlib.imaging.resize import imresize
+from vdsrlib.protocol import PAPER, REPLICATION, Protocol
+from vdsrlib.training.patches import TrainingSet
+
+SCALES = (2.0, 2.5, 3.0)
+PATCH = 16
+BATCH = 64
+PROTOCOLS = pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "seed"])
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory, photo, grey_photo):
+    """Three photographs of different sizes, one of them grey."""
+    folder = tmp_path_factory.mktemp("images")
+    cat = read_image(embedded(["chelsea.png"])[0])[90:145, 150:221]
+    for name, image in {"a": photo, "b": cat, "c": grey_photo[:, :64]}.items():
+        save_image(folder / f"{name}.png", image)
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def make(paths):
+    return partial(TrainingSet, paths, patch=PATCH, seed=3)
+
+
+def turn(x: np.ndarray, orientation: tuple[int, bool]) -> np.ndarray:
+    quarters, flip = orientation
+    return np.rot90(x[:, ::-1] if flip else x, quarters)
+
+
+ORIENTATIONS = [(quarters, flip) for quarters in range(4) for flip in (False, True)]
+
+
+def pixels(path, protocol: Protocol) -> np.ndarray:
+    """A file as uint8 H x W x C."""
+    image = read_image(path)
+    return luma(image)[..., None] if protocol.colour == "luma" else as_rgb(image)
+
+
+def pairs(protocol: Protocol, batch: tuple[torch.Tensor, torch.Tensor]):
+    """(ILR in [0, 1], HR as uint8), H x W x C, pair by pair."""
+    for tensors in zip(*batch, strict=True):
+        ilr, hr = (protocol.denormalize(t.double()).permute(1, 2, 0).numpy() for t in tensors)
+        assert np.abs(hr * 255 - np.rint(hr * 255)).max() < 1e-4
+        yield ilr, np.rint(hr * 255).astype(np.uint8)
+
+
+def origins(hr: np.ndarray, images: list[np.ndarray]):
+    """Every (image, top, left, orientation) that an HR patch can come from; orientation undoes its turn."""
+    for orientation in ORIENTATIONS:
+        patch = turn(hr, orientation)
+        for i, image in enumerate(images):
+            first, last = image[: 1 - PATCH, : 1 - PATCH], image[PATCH - 1 :, PATCH - 1 :]
+            corners = ((first == patch[0, 0]) & (last == patch[-1, -1])).all(axis=-1)
+            for top, left in np.argwhere(corners):
+                if np.array_equal(image[top : top + PATCH, left : left + PATCH], patch):
+                    yield i, top, left, orientation
+
+
+@PROTOCOLS
+@pytest.mark.parametrize(("overlap", "candidates"), [(True, 1), (False, 1), (True, 3)])
+def test_pairs_are_cut_at_one_place(make, paths, protocol, overlap, candidates):
+    """ILR patches come from the ILR of the whole image, from the place where HR was cut."""
+    images = [pixels(path, protocol) for path in paths]
+    ilrs = []
+    for image in images:
+        crops = [image[: modcrop_length(len(image), s), : modcrop_length(image.shape[1], s)] for s in SCALES]
+        ilrs.append([protocol.degrade(crop / 255, s)[1] for crop, s in zip(crops, SCALES, strict=True)])
+    seen = []
+    for ilr, hr in pairs(
+        protocol, make(protocol, SCALES, overlap=overlap, candidates=candidates).batch(0, BATCH)
+    ):
+        fits = []
+        for i, top, left, orientation in origins(hr, images):
+            for s, whole in enumerate(ilrs[i]):
+                part = whole[top : top + PATCH, left : left + PATCH]
+                if part.shape == ilr.shape and np.abs(turn(ilr, orientation) - part).max() < 1e-5:
+                    fits.append((i, s, orientation, top % PATCH or left % PATCH))
+        assert len(fits) == 1
+        seen += fits
+    images_seen, scales_seen, orientations_seen, off_grid = map(set, zip(*seen, strict=True))
+    assert images_seen == scales_seen == {0, 1, 2}
+    assert orientations_seen == set(ORIENTATIONS)
+    assert (off_grid == {0}) is not overlap
+
+
+@PROTOCOLS
+def test_patches_degraded_by_themselves(make, paths, protocol):
+    images = [pixels(path, protocol) for path in paths]
+    scales_seen = set()
+    batch = make(protocol, SCALES, degrade_patch=True, overlap=True).batch(5, BATCH)
+    for ilr, hr in pairs(protocol, batch):
+        assert any(origins(hr, images))
+        wanted = [protocol.degrade(hr / 255, scale)[1] for scale in SCALES]
+        fits = [s for s, each in enumerate(wanted) if np.abs(each - ilr).max() < 1e-5]
+        assert len(fits) == 1
+        scales_seen |= set(fits)
+    assert scales_seen == {0, 1, 2}
+
+
+@pytest.mark.parametrize("count", [1, 4, 8])
+def test_orientations(make, paths, count):
+    images = [pixels(path, REPLICATION) for path in paths]
+    batch = make(REPLICATION, [2], orientations=count, overlap=True).batch(0, BATCH)
+    seen = {orientation for _, hr in pairs(REPLICATION, batch) for *_, orientation in origins(hr, images)}
+    assert len(seen) == count
+    assert any(flip for _, flip in seen) == (count == 8)
+
+
+@pytest.mark.parametrize("degrade_patch", [True, False])
+def test_batch_is_a_function_of_seed_and_step(make, degrade_patch):
+    def batch(training, step):
+        return torch.cat(training.batch(step, 8))
+
+    one, two = (make(PAPER, SCALES, degrade_patch=degrade_patch) for _ in range(2))
+    later = batch(one, 7)
+    batch(two, 3)
+    torch.manual_seed(99)
+    assert torch.equal(batch(two, 7), later)
+    assert not torch.equal(batch(one, 8), later)
+    assert not torch.equal(batch(make(PAPER, SCALES, degrade_patch=degrade_patch, seed=4), 7), later)
+    # of seed * 1,000,003 + step, PyTorch would keep the same 32 bits here
+    far = make(PAPER, SCALES, degrade_patch=degrade_patch, seed=3 + 4295)
+    assert not torch.equal(batch(far, 0), batch(one, 45_589))
+
+
+@PROTOCOLS
+@pytest.mark.parametrize("degrade_patch", [True, False])
+def test_shape_type_and_range(make, protocol, degrade_patch):
+    low, high = protocol.input_range
+    for tensor in make(protocol, [2, 3], degrade_patch=degrade_patch).batch(0, 32):
+        assert tensor.dtype == torch.float32
+        assert tensor.shape == (32, protocol.channels, PATCH, PATCH)
+        overshoot = 0.2 * (high - low)  # bicubic's ILR
+        assert low - overshoot < tensor.min() < low + (high - low) / 4
+        assert high - (high - low) / 4 < tensor.max() < high + overshoot
+    assert low <= tensor.min()  # HR
+    assert tensor.max() <= high
+
+
+def test_every_patch_is_equally_likely(make):
+    """96 x 120, 54 x 70 and 90 x 64: an image is drawn as often as patches fit into it."""
+    training = make(PAPER, [2])
+    assert training.patches.tolist() == [6 * 7, 3 * 4, 5 * 4]
+    assert "74 patches of 16 x 16" in repr(training)
+
+
+def test_small_images_are_left_out(tmp_path, photo):
+    save_image(tmp_path / "large.png", photo)
+    save_image(tmp_path / "low.png", photo[:47])
+    save_image(tmp_path / "narrow.png", photo[:, :40])
+    paths = sorted(tmp_path.iterdir())
+    training = TrainingSet(paths, PAPER, [2], patch=48)
+    assert training.skipped == ["low.png", "narrow.png"]
+    assert len(training.height) == 1
+    with pytest.raises(InputError, match="None of the 2 images is as large as a patch of 48 x 48"):
+        TrainingSet(paths[1:], PAPER, [2], patch=48)
+
+
+def test_corrupt_image_is_named(paths, tmp_path):
+    (tmp_path / "bad.png").write_bytes(paths[0].read_bytes()[:500])
+    with pytest.raises(InputError, match=r"bad\.png"):
+        TrainingSet([*paths, tmp_path / "bad.png"], PAPER, [2], patch=16)
+
+
+def test_corrupt_image_left_out(paths, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    training = TrainingSet([bad, *paths], PAPER, [2], patch=PATCH, skip_broken=True)
+    assert training.broken == ["bad.png"]
+    assert len(training.sizes) == len(paths)
+    with pytest.raises(InputError, match="None of the 1 images can be read"):
+        TrainingSet([bad], PAPER, [2], patch=PATCH, skip_broken=True)
+
+
+def test_copies_are_smaller_images(make, paths):
+    """Each image, and then the same at half its size, cut and degraded like any other."""
+    training = make(PAPER, [2], copies=(1.0, 0.5))
+    whole = [pixels(path, PAPER) for path in paths]
+    halves = [imresize(image, 0.5) for image in whole]
+    wanted = [image for pair in zip(whole, halves, strict=True) for image in pair]
+    assert training.sizes == [(h // 2 * 2, w // 2 * 2) for h, w, _ in (image.shape for image in wanted)]
+    found = {place[0] for _, hr in pairs(PAPER, training.batch(0, 200)) for place in origins(hr, wanted)}
+    assert found == set(range(len(wanted)))
+
+
+@pytest.mark.parametrize("degrade_patch", [True, False])
+def test_of_the_candidates_the_hardest_is_used(make, monkeypatch, degrade_patch):
+    """Those that were drawn are seen as a batch of so many; the one furthest from its ILR is kept."""
+    training = make(REPLICATION, SCALES, overlap=True, candidates=5, degrade_patch=degrade_patch)
+    kept = training.batch(2, 12)
+    drawn = []
+    monkeypatch.setattr(Tensor, "argmax", lambda errors, _: drawn.append(errors) or torch.argmin(errors, 0))
+    easy = training.batch(2, 12)
+    (errors,) = drawn
+    assert errors.shape == (5, 12)
+    for (ilr, hr), wanted in ((kept, errors.amax(0)), (easy, errors.amin(0))):
+        found = (ilr - hr).abs().mean((1, 2, 3)) / 2  # the network's range is twice as wide
+        torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-5)
+
+
+@PROTOCOLS
+@pytest.mark.parametrize(("degrade_patch", "candidates"), [(False, 1), (False, 4), (True, 1), (True, 4)])
+def test_shares_make_up_the_batch(make, protocol, degrade_patch, candidates):
+    training = make(protocol, SCALES, degrade_patch=degrade_patch, candidates=candidates)
+    for whole, *parts in zip(
+        training.batch(5, 9), *(training.batch(5, 9, (i, 3)) for i in range(3)), strict=True
+    ):
+        assert torch.equal(torch.stack(parts, dim=1).flatten(0, 1), whole)
+
+
+def folders(root) -> list:
+    return [path for path in root.iterdir() if path.is_dir()]
+
+
+class TestStore:
+    @PROTOCOLS
+    @pytest.mark.parametrize("degrade_patch", [True, False])
+    def test_same_batches(self, make, tmp_path, protocol, degrade_patch):
+        memory = make(protocol, SCALES, degrade_patch=degrade_patch)
+        stored = make(protocol, SCALES, degrade_patch=degrade_patch, store=tmp_path)
+        assert "on disk" in repr(stored)
+        read = list(stored.batches(range(3, 9), 8))
+        assert len(read) == 6
+        for step, batch in enumerate(read, start=3):
+            assert all(torch.equal(a, b) for a, b in zip(batch, memory.batch(step, 8), strict=True))
+
+    def test_prepared_once_for_the_same_content(self, make, paths, tmp_path):
+        make(PAPER, SCALES, store=tmp_path)
+        (folder,) = folders(tmp_path)
+        kept = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+        assert kept.keys() == {"hr", "ilr", "index.json"}
+        again = make(PAPER, SCALES, store=tmp_path, seed=8, overlap=True)
+        assert folders(tmp_path) == [folder]
+        assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == kept
+        assert again.sizes == make(PAPER, SCALES).sizes
+        make(PAPER, [2], store=tmp_path)
+        TrainingSet(paths[1:], PAPER, SCALES, patch=PATCH, store=tmp_path)
+        assert len(folders(tmp_path)) == 3
+
+    def test_nothing_is_left_of_a_failure(self, paths, tmp_path):
+        bad = tmp_path / "bad.png"
+        bad.write_bytes(b"no image")
+        with pytest.raises(InputError, match=r"bad\.png"):
+            TrainingSet([*paths, bad], PAPER, SCALES, patch=PATCH, store=tmp_path / "store")
+        assert [path.name for path in (tmp_path / "store").iterdir()] == ["lock"]
+
+    def test_workers_that_are_not_forked(self, make, tmp_path):
+        """They map the files, rather than be sent the pixels: macOS, Windows, Python from 3.14 on."""
+        stored = make(PAPER, SCALES, store=tmp_path)
+        before = multiprocessing.get_start_method()
+        multiprocessing.set_start_method("spawn", force=True)
+        try:
+            ((ilr, hr),) = stored.batches(range(4, 5), 8, workers=1)
+        finally:
+            multiprocessing.set_start_method(before, force=True)
+        assert all(torch.equal(a, b) for a, b in zip((ilr, hr), stored.batch(4, 8), strict=True))
+
+    def test_of_several_processes_one_prepares(self, make, tmp_path, monkeypatch):
+        prepare, calls = TrainingSet._prepare, []
+
+        def slowly(*arguments):
+            calls.append(arguments)
+            time.sleep(0.2)
+            prepare(*arguments)
+
+        monkeypatch.setattr(TrainingSet, "_prepare", slowly)
+        with ThreadPoolExecutor() as pool:
+            one, two = pool.map(lambda _: make(PAPER, SCALES, store=tmp_path), range(2))
+        assert len(calls) == 1
+        assert torch.equal(one.batch(0, 4)[0], two.batch(0, 4)[0])
+
+    @pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+    def test_others_may_read_it(self, make, tmp_path):
+        make(PAPER, SCALES, store=tmp_path / "store")
+        (folder,) = folders(tmp_path / "store")
+        assert folder.stat().st_mode == (tmp_path / "store").stat().st_mode

@@ -1,0 +1,140 @@
+"""Scales in every spelling; misspelt names of parameters."""
+
+import math
+from itertools import chain, combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vdsrlib.errors import InputError
+from vdsrlib.utils.parsing import parse_copies, parse_scale, parse_scales, refuse_unknown
+
+DIGITS = [*chain.from_iterable(combinations(range(2, 9), n) for n in range(1, 8))]
+
+
+@pytest.mark.parametrize(
+    ("value", "scales"),
+    [
+        (234, (2, 3, 4)),  # -p scales 2_3_4
+        (23, (2, 3)),
+        (2, (2,)),
+        (8, (8,)),
+        (2.5, (2.5,)),
+        (np.float32(2.5), (2.5,)),
+        ("2_3_4", (2, 3, 4)),
+        ("'2_3_4'", (2, 3, 4)),
+        ("2,3,4", (2, 3, 4)),
+        ("2, 3, 4", (2, 3, 4)),
+        ("2 3 4", (2, 3, 4)),
+        ("[2, 3, 4]", (2, 3, 4)),
+        ("(2, 3.5)", (2, 3.5)),
+        ("1.5_2_3", (1.5, 2, 3)),
+        ("1.5", (1.5,)),
+        ("1.52", (1.52,)),
+        ([1.25, 2], (1.25, 2)),
+        (" 3 ", (3,)),
+        ([2, 3, 4], (2, 3, 4)),
+        ([4, 1.5], (1.5, 4)),
+        (["2", 3], (2, 3)),
+        ((2,), (2,)),
+    ],
+)
+def test_spellings(value, scales):
+    found = parse_scales(value)
+    assert found == scales
+    assert all(type(scale) is float for scale in found)
+
+
+@given(st.sampled_from(DIGITS))
+def test_what_papermill_makes_of_underscores(digits):
+    """``-p scales 2_3_4`` is an integer to Python, and so to papermill."""
+    text = "_".join(map(str, digits))
+    assert parse_scales(int(text)) == parse_scales(text) == digits
+
+
+@pytest.mark.parametrize(
+    ("value", "advice"),
+    [
+        (22.54, "1.5_2_3"),  # -p scales 2_2.5_4
+        (1.52, "1.5_2_3"),  # -p scales 1.5_2
+        (2.534, "1.5_2_3"),  # -p scales 2.5_3_4
+        (9.5, "1.5_2_3"),
+        (243, "1.5_2_3"),
+        (22, "1.5_2_3"),
+        (123, "1.5_2_3"),
+        (239, "1.5_2_3"),
+        (1, "above 1 and at most 8"),
+        (0, "above 1 and at most 8"),
+        (-2, "above 1 and at most 8"),
+        (math.nan, "above 1 and at most 8"),
+        (math.inf, "above 1 and at most 8"),
+        (-math.inf, "above 1 and at most 8"),
+        (True, "above 1 and at most 8"),
+        ([2, 9], "above 1 and at most 8"),
+        ([2, True], "above 1 and at most 8"),
+        ("nan", "above 1 and at most 8"),
+        ("inf", "above 1 and at most 8"),
+        (None, "write one number, such as 3 or 2.5"),
+        ("", "write one number, such as 3 or 2.5"),
+        ("abc", "write one number, such as 3 or 2.5"),
+        ({}, "write one number, such as 3 or 2.5"),
+        ([], "write for example 2_3_4"),
+        ((), "write for example 2_3_4"),
+        ("2_2", "write each once"),
+        ([3, 3.0], "write each once"),
+    ],
+)
+def test_refusals_name_the_fix(value, advice):
+    with pytest.raises(InputError) as caught:
+        parse_scales(value)
+    assert advice in str(caught.value)
+
+
+@given(st.lists(st.floats(0, 1, exclude_min=True), min_size=1))
+def test_factors_of_copies_in_every_spelling(factors):
+    text = "_".join(f"{factor:.17g}" for factor in factors)
+    assert parse_copies(text) == parse_copies(factors) == parse_copies(str(factors)) == tuple(factors)
+
+
+@pytest.mark.parametrize("value", [10.7, 0, "1_1.5", "", [], None, "half", "nan"])
+def test_what_copies_cannot_be(value):
+    with pytest.raises(InputError, match=r"write factors above 0 and up to 1, such as 1_0.7_0.5"):
+        parse_copies(value)
+
+
+@given(st.integers(min_value=9))
+def test_any_other_integer_is_refused(value):
+    if tuple(map(int, str(value))) in DIGITS:
+        assert len(parse_scales(value)) == len(str(value))
+    else:
+        with pytest.raises(InputError):
+            parse_scales(value)
+
+
+@given(st.floats(1, 8, exclude_min=True))
+def test_one_scale(value):
+    assert parse_scale(value) == parse_scale(repr(value)) == value
+
+
+@pytest.mark.parametrize("value", [1, 8.01, 0, -3, "1", "nan", math.inf, True, None, "x", "2_3", [2]])
+def test_wrong_scale(value):
+    with pytest.raises(InputError, match="The scale is"):
+        parse_scale(value)
+
+
+class TestUnknownNames:
+    CHAPTER = "# Chapter parameters\nscales = '2_3_4'  # of training\nsteps: int = 400\n"
+
+    def test_known(self):
+        refuse_unknown(["import os", self.CHAPTER, "# Parameters\nsteps = 10\nscales = 234\n", "other = 1"])
+        refuse_unknown([self.CHAPTER])
+
+    def test_misspelt(self):
+        with pytest.raises(InputError, match=r"no parameter scale; did you mean scales\?"):
+            refuse_unknown([self.CHAPTER, "# Parameters\nscale = 2\n"])
+
+    def test_far_from_all(self):
+        with pytest.raises(InputError, match="no parameter zzz; it has scales, steps"):
+            refuse_unknown([self.CHAPTER, "# Parameters\nzzz = [1, 2]\n"])

@@ -1,0 +1,104 @@
+"""A look at a folder of images before hours are spent on it: what is there, what will be skipped and why,
+and whether a test image, or a crop of one, lies among the training images.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from vdsrlib.errors import InputError
+from vdsrlib.imaging.crops import modcrop_length
+from vdsrlib.imaging.formats import FORMATS
+from vdsrlib.imaging.image_file import open_image, read_picture, read_with_notes
+from vdsrlib.imaging.metadata import exif_orientation
+
+
+class ImageInfo(NamedTuple):
+    """One image file: its name, size in pixels, Pillow's mode, format, and bytes on disk."""
+
+    name: str
+    height: int
+    width: int
+    mode: str
+    format: str
+    bytes: int
+
+
+class Remark(NamedTuple):
+    """Something to know of a file: what training does with it, and why."""
+
+    name: str
+    what: str
+    why: str
+
+
+def describe_images(paths: Sequence[Path]) -> list[ImageInfo]:
+    """What the headers of image files say; a broken file has size 0 and the mode "broken"."""
+    sizes = [path.stat().st_size if os.path.exists(path) else 0 for path in paths]  # noqa: PTH110
+    return [ImageInfo(path.name, *_header(path), size) for path, size in zip(paths, sizes, strict=True)]
+
+
+def _header(path: Path) -> tuple[int, int, str, str]:
+    """Height, width, mode and format."""
+    try:
+        with open_image(path) as file:
+            return file.height, file.width, file.mode, file.format or ""
+    except InputError:
+        pass
+    try:
+        picture = read_picture(path)  # a TIFF that Pillow does not know
+    except InputError:
+        return 0, 0, "broken", ""
+    height, width = picture.pixels.shape[:2]
+    mode = ("L" if picture.pixels.ndim == 2 else "RGB") + ("" if picture.alpha is None else "A")
+    return height, width, mode, "TIFF"
+
+
+def inspect_folder(folder: str | Path, patch: int = 41, scales: Sequence[float] = (2, 3, 4)) -> list[Remark]:
+    """What training would do with each file of a folder, other than simply using it.
+
+    Args:
+        folder: of images.
+        patch: side of a training patch in pixels.
+        scales: scales to train for.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}.")
+    remarks: list[Remark] = []
+    seen: dict[tuple[tuple[int, ...], bytes], str] = {}
+    for path in sorted(folder.iterdir()):
+        if os.path.isdir(path):  # noqa: PTH112  which answers also for a link into a locked place
+            inside = sum(inner.suffix.lower() in FORMATS for inner in path.rglob("*"))
+            if inside:
+                remarks.append(Remark(path.name, "not looked into", f"a folder, with {inside} images"))
+            continue
+        if path.name.startswith("."):
+            remarks.append(Remark(path.name, "ignored", "a hidden file"))
+            continue
+        if path.suffix.lower() not in FORMATS:
+            remarks.append(Remark(path.name, "ignored", f"not one of {', '.join(sorted(FORMATS))}"))
+            continue
+        try:
+            image, notes = read_with_notes(path)
+        except InputError:
+            remarks.append(Remark(path.name, "stops training", "it cannot be read as an image"))
+            continue
+        height, width = (min(modcrop_length(side, s) for s in scales) for side in image.shape[:2])
+        if min(height, width) < patch:
+            size = f"{image.shape[1]}x{image.shape[0]} pixels"
+            remarks.append(Remark(path.name, "skipped", f"{size}, less than a patch of {patch}x{patch}"))
+        first = seen.setdefault((image.shape, hashlib.sha256(image.tobytes()).digest()), path.name)
+        if first != path.name:
+            remarks.append(Remark(path.name, "counted twice", f"the same pixels as {first}"))
+        with suppress(InputError), open_image(path) as file:  # Pillow does not know every TIFF
+            if (exif_orientation(file) or 1) != 1:
+                notes += ("turned as its EXIF tag says",)
+        remarks += [Remark(path.name, "used, changed", note) for note in notes]
+    return remarks

@@ -1,0 +1,1 @@
+"""Scores: PSNR and SSIM of images, folders and networks."""

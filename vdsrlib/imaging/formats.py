@@ -1,0 +1,54 @@
+"""Image formats: what can be read and written, and their limits."""
+
+from pathlib import Path
+
+from vdsrlib.errors import InputError
+
+FORMATS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".bmp": "BMP",
+}
+"""What is read and written, by suffix. A file's content, not its name, says what it is."""
+
+READABLE = {**FORMATS, ".gif": "GIF"}
+
+LONGEST_SIDE = {"JPEG": 65_535, "WEBP": 16_383}
+WITH_ALPHA = {"PNG", "WEBP", "TIFF"}
+WITH_16_BITS = {"PNG", "TIFF"}
+
+
+MAX_PIXELS = 500_000_000
+"""A larger image is refused, read or made, unless the limit is raised: it may be a decompression bomb."""
+
+
+class TooLarge(InputError):
+    """An image has, or would have, more pixels than the limit."""
+
+
+def check_pixels(path: str | Path, height: int, width: int, max_pixels: int) -> None:
+    """Raise TooLarge where an image has, or would have, more pixels than the limit."""
+    if height * width > max_pixels:
+        raise TooLarge(
+            f"{path}: {width} x {height} are {height * width / 1e6:.15g} megapixels, and the limit is "
+            f"{max_pixels / 1e6:.15g}."
+        )
+
+
+def check_target(path: str | Path, height: int = 1, width: int = 1, *, alpha: bool = False) -> None:
+    """Raise InputError where no such image can be written under this name; ask before a long computation."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        raise InputError(f"{path}: the name must end in one of {', '.join(sorted(FORMATS))}.")
+    kind = FORMATS[suffix]
+    if max(height, width) > LONGEST_SIDE.get(kind, 2**31 - 1):
+        raise InputError(
+            f"{path}: {width} x {height} pixels are more than {suffix} holds, {LONGEST_SIDE[kind]} a side; "
+            "write .png instead."
+        )
+    if alpha and kind not in WITH_ALPHA:
+        raise InputError(f"{path}: {suffix} cannot hold transparency; write .png, .webp or .tif instead.")

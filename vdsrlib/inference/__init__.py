@@ -1,0 +1,1 @@
+"""Apply a network: backends, tiling, upscaling, feature maps, ONNX."""

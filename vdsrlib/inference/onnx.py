@@ -1,0 +1,76 @@
+"""The network as an ONNX file, for programs that are not Python."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from vdsrlib.errors import InputError
+from vdsrlib.models.checkpoint import Checkpoint
+from vdsrlib.models.vdsr import VDSR
+from vdsrlib.protocol import get_protocol
+from vdsrlib.utils.atomic import atomic
+
+OPSET = 17  # ONNX 1.12 and ONNX Runtime 1.12, of 2022, and everything since
+
+
+def to_onnx(model: VDSR, metadata: dict[str, Any] | None = None) -> bytes:
+    """The network as an ONNX model with one input, ``ilr``, and one output, ``sr``.
+
+    Both are float32, N x C x H x W, and N, H and W may be anything. The values are in the range of the
+    protocol that the weights were trained under: interpolation and colour stay outside.
+
+    Args:
+        model: its weights are written as they are.
+        metadata: JSON values, kept in the file.
+
+    Raises:
+        InputError: the package onnx is not installed.
+    """
+    try:
+        from onnx import TensorProto, checker, helper, numpy_helper
+    except ImportError as error:
+        raise InputError("ONNX needs a package that is not installed: pip install 'vdsrlib[fast]'") from error
+    nodes, weights, now = [], [], "ilr"
+    for i, conv in model.conv.items():
+        for part in ("weight", "bias"):
+            values = getattr(conv, part).detach().float().cpu().contiguous().numpy()
+            weights.append(numpy_helper.from_array(values, f"conv.{i}.{part}"))
+        inputs = [now, f"conv.{i}.weight", f"conv.{i}.bias"]
+        nodes.append(helper.make_node("Conv", inputs, [f"conv.{i}"], f"conv.{i}", pads=[1, 1, 1, 1]))
+        now = f"conv.{i}"
+        if i in model.relu:
+            nodes.append(helper.make_node("Relu", [now], [f"relu.{i}"], f"relu.{i}"))
+            now = f"relu.{i}"
+    last = ("Add", ["ilr", now]) if model.global_skip else ("Identity", [now])
+    nodes.append(helper.make_node(*last, ["sr"], "sr"))
+    shape: list[str | int | None] = ["batch", model.channels, "height", "width"]
+    source, result = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("ilr", "sr"))
+    graph = helper.make_graph(nodes, "VDSR", [source], [result], weights)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="vdsrlib")
+    made.ir_version = 8  # the one of that opset's time
+    helper.set_model_props(made, {key: json.dumps(value) for key, value in (metadata or {}).items()})
+    checker.check_model(made)
+    return made.SerializeToString()
+
+
+def export_onnx(path: str | Path, checkpoint: Checkpoint, *, replace: bool = True) -> None:
+    """Write a checkpoint's network as an ONNX file, atomically.
+
+    Its metadata are the checkpoint's own, and what a program must know to use it: the range of the values,
+    the colour, and the interpolation that makes the input.
+
+    Raises:
+        InputError: the name does not end in .onnx, onnx is not installed, the place cannot be written, or
+            there is such a file and it may not be replaced.
+    """
+    if Path(path).suffix.lower() != ".onnx":
+        raise InputError(f"{path}: the name must end in .onnx.")
+    protocol = get_protocol(checkpoint.protocol)
+    use = {
+        "input_range": protocol.input_range,
+        "colour": protocol.colour,
+        "interpolation": protocol.degradation,
+    }
+    content = to_onnx(checkpoint.model, {**checkpoint.record(), **use})
+    with atomic(path, replace=replace) as temporary:
+        temporary.write_bytes(content)

@@ -1,0 +1,1 @@
+"""The paper's experiments: grids of trainings, their results and verdicts."""

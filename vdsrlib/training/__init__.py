@@ -1,0 +1,1 @@
+"""Recipes, patches, optimizers and the training loop."""

@@ -1,0 +1,1 @@
+"""Helpers that every room uses: atomic files, hashing, parsing, devices, processes, signals."""

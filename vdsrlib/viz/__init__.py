@@ -1,0 +1,1 @@
+"""Charts, mosaics and widgets for notebooks."""

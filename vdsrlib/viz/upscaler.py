@@ -1,0 +1,99 @@
+"""The widget of chapter 7: upload or choose an image, choose a scale, compare, download."""
+
+import base64
+import html
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import ipywidgets
+import numpy as np
+
+from vdsrlib.imaging.colour import to_float
+from vdsrlib.imaging.crops import most_detailed_crop
+from vdsrlib.imaging.image_file import Picture, read_picture
+from vdsrlib.imaging.resize import imresize
+from vdsrlib.inference.upscale import InferenceOptions, upscale_file
+from vdsrlib.models.vdsr import VDSR
+from vdsrlib.protocol import Protocol
+from vdsrlib.utils.parsing import LARGEST_SCALE, parse_scale
+from vdsrlib.viz import panels
+from vdsrlib.viz.widgets import STATIC, sentence, shown_as_it_is
+
+LARGEST = 30_000_000  # pixels of a result; the page has to hold it
+
+
+def bicubic_comparison(picture: Picture, result: Picture) -> bytes:
+    """Bicubic and network side by side, as PNG bytes: the same busy square of both."""
+    sr = to_float(result.pixels)
+    bicubic = np.clip(imresize(to_float(picture.pixels), shape=sr.shape[:2]), 0, 1)
+    box = most_detailed_crop(sr, 160) if min(sr.shape[:2]) > 1 else None
+    buffer = io.BytesIO()
+    panels.image_row({"bicubic": bicubic, "network": sr}, box, columns=2).savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+class Upscaler(ipywidgets.VBox):
+    """Controls over ``resolve.enlarge_file``; nothing is computed before the button is pressed.
+
+    Args:
+        model: in evaluation mode.
+        protocol: the one the weights were trained under.
+        examples: images to choose from, beside one's own.
+        scale: to begin with.
+    """
+
+    def __init__(self, model: VDSR, protocol: Protocol, examples: Sequence[Path], scale: float) -> None:
+        self.model, self.protocol = model, protocol
+        self.upload = ipywidgets.FileUpload(
+            accept="image/*", description="your image", tooltip="An image file below 10 MB"
+        )
+        self.chosen = ipywidgets.Dropdown(options=[(path.name, path) for path in examples], description="or")
+        self.scale = ipywidgets.BoundedFloatText(
+            scale, min=1.1, max=LARGEST_SCALE, step=0.1, description="scale (×)"
+        )
+        self.button = ipywidgets.Button(description="Enlarge", button_style="primary")
+        self.message, self.picture = ipywidgets.HTML(), shown_as_it_is()
+        self.chosen.observe(self._forget, "value")
+        self.button.on_click(self.run)
+        controls = ipywidgets.HBox(
+            [self.upload, self.chosen, self.scale, self.button], layout={"flex_flow": "row wrap"}
+        )
+        super().__init__([controls, self.message, self.picture])
+
+    def _forget(self, _: object) -> None:
+        """What was chosen last counts."""
+        self.upload.value = ()
+
+    def run(self, _: object = None) -> None:
+        """Enlarge, compare, and offer the result; an error becomes a sentence, and what was there stays."""
+        self.message.value, self.button.disabled = "Computing …", True
+        with TemporaryDirectory() as folder:
+            try:
+                self.message.value = self._enlarged(Path(folder))
+            except Exception as error:  # a callback's traceback would vanish in the server's log
+                what = sentence("This image cannot be enlarged", error)
+                self.message.value = what.replace(f"{folder}{os.sep}", "")
+            finally:
+                self.button.disabled = False
+
+    def _enlarged(self, folder: Path) -> str:
+        """Show the comparison; the link to the result."""
+        source = self.chosen.value
+        if self.upload.value:
+            source = folder / Path(self.upload.value[-1]["name"]).name
+            source.write_bytes(self.upload.value[-1]["content"])
+        target = folder / "result" / f"{source.stem}_x{self.scale.value:g}.png"
+        scale, work = parse_scale(self.scale.value), InferenceOptions(max_pixels=LARGEST)
+        result = upscale_file(self.model, source, target, scale, self.protocol, work)
+        self.picture.value = bicubic_comparison(read_picture(source), result)
+        data = base64.b64encode(target.read_bytes()).decode()
+        height, width = result.pixels.shape[:2]
+        name = html.escape(target.name, quote=True)
+        link = f'<a download="{name}" href="data:image/png;base64,{data}">download {name}</a>'
+        return f"{width} x {height} pixels: {link} {html.escape('; '.join(result.notes))}"
+
+    def __repr__(self) -> str:
+        return STATIC
