@@ -45,17 +45,17 @@ lab: .venv/installed
 	$(BIN)/jupyter lab notebooks
 
 RUNS ?= runs/weights
-TABLES_2 := $(foreach rules,paper seed,$(addprefix $(rules)-,2 3 4 2_3 2_4 3_4 2_3_4))
+TABLES_2 := $(foreach rules,paper replication,$(addprefix $(rules)-,2 3 4 2_3 2_4 3_4 2_3_4))
 NETWORKS := $(patsubst %,$(RUNS)/%/run.json,before/vdsr-first before/vdsr-second vdsr vdsr-rgb $(TABLES_2))
 # The main network is of three trainings, each begun with the weights of the one before.
-$(RUNS)/before/vdsr-first/run.json: KIND = --copies 1 --steps 42000
+$(RUNS)/before/vdsr-first/run.json: KIND = --rescale-factors 1 --steps 42000
 $(RUNS)/before/vdsr-second/run.json: KIND = --init $(RUNS)/before/vdsr-first/weights.safetensors
 $(RUNS)/vdsr/run.json: KIND = --init $(RUNS)/before/vdsr-second/weights.safetensors \
-    --loss mean --learning-rate 2e-4 --steps 6000
+    --loss mse --learning-rate 2e-4 --steps 6000
 $(RUNS)/before/vdsr-second/run.json: $(RUNS)/before/vdsr-first/run.json
 $(RUNS)/vdsr/run.json: $(RUNS)/before/vdsr-second/run.json
-$(RUNS)/vdsr-rgb/run.json: KIND = --protocol seed
-$(TABLES_2:%=$(RUNS)/%/run.json): KIND = --copies 1 --patch-size 41 --batch-size 32 --steps 6000 --learning-rate 8e-4 \
+$(RUNS)/vdsr-rgb/run.json: KIND = --protocol replication
+$(TABLES_2:%=$(RUNS)/%/run.json): KIND = --rescale-factors 1 --patch-size 41 --batch-size 32 --steps 6000 --learning-rate 8e-4 \
     --protocol $(firstword $(subst -, ,$*)) --scales $(lastword $(subst -, ,$*))
 weights: $(NETWORKS)
 $(NETWORKS): $(RUNS)/%/run.json: | .venv/installed

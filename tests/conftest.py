@@ -109,7 +109,7 @@ def tiny(tmp_path_factory, make_model) -> Path:
 def tiny_rgb(tmp_path_factory, make_model) -> Path:
     """Weights file of a small RGB network."""
     path = tmp_path_factory.mktemp("weights") / "tiny_rgb.safetensors"
-    info = {"protocol": "seed", "scales": [2.5], "recipe": "test", "data": "nothing"}
+    info = {"protocol": "replication", "scales": [2.5], "recipe": "test", "data": "nothing"}
     checkpoint.save(path, make_model(3), info)
     return path
 

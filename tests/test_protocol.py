@@ -95,7 +95,7 @@ def test_crop_at_real_scales(length, scale):
     assert abs(hr - scale * lr) < 1
 
 
-@pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "seed"])
+@pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "replication"])
 def test_equal_images(protocol, photo):
     hr = protocol.ground_truth(photo, 2)
     assert protocol.score(hr, hr, 2) == (math.inf, 1)
@@ -118,7 +118,7 @@ def test_seed_score_is_that_of_floats_with_their_border(photo):
     assert REPLICATION.score(hr + 0.4 / 255, hr, 2).psnr < 60
 
 
-@pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "seed"])
+@pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "replication"])
 def test_smallest_image(protocol):
     """SSIM needs 11 pixels inside the border."""
     least = 11 + (2 * 4 if protocol.border else 0)
@@ -137,7 +137,7 @@ def test_grey_image_is_its_own_luma(grey_photo):
         np.testing.assert_array_equal(hr[..., channel], grey_photo / 255)
 
 
-@pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "seed"])
+@pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "replication"])
 def test_network_range(protocol, photo):
     image = photo / 255
     low, high = protocol.input_range
@@ -150,8 +150,8 @@ def test_network_range(protocol, photo):
 
 def test_names():
     assert get_protocol("paper") is PAPER
-    assert get_protocol("seed") is REPLICATION
-    with pytest.raises(InputError, match="'papre'; write paper or seed"):
+    assert get_protocol("replication") is REPLICATION
+    with pytest.raises(InputError, match="'papre'; write paper or replication"):
         get_protocol("papre")
 
 

@@ -30,7 +30,7 @@ class Protocol:
     """The rules of one published table.
 
     Attributes:
-        name: "paper", "seed", or yours.
+        name: "paper", "replication", or yours.
         colour: "luma" (1 channel) or "rgb" (3).
         degradation: a name of ``degradation.DEGRADATIONS``.
         crop: cut HR to a multiple of the scale first.
@@ -123,7 +123,7 @@ PAPER = Protocol(
 
 
 REPLICATION = Protocol(
-    name="seed",
+    name="replication",
     colour="rgb",
     degradation="blur_bilinear",
     crop=False,

@@ -83,7 +83,7 @@ class TestEvaluate:
 
     def test_protocol_of_the_weights(self, call_cli, folder, tiny_rgb):
         arguments = ["evaluate", "--images", folder, "--scale", 2, "--weights", tiny_rgb, "--json"]
-        assert strict_json(call_cli(*arguments)[1])["protocol"] == "seed"
+        assert strict_json(call_cli(*arguments)[1])["protocol"] == "replication"
 
     def test_what_was_changed_in_reading_is_told(self, call_cli, folder, tiny, photo):
         Image.fromarray(np.dstack([photo, photo[..., 0]])).save(folder / "c.png")
@@ -390,7 +390,10 @@ WRONG = {
     "nothing but a bad image": ("evaluate --images broken --scale 2", "c.png cannot be read as an image"),
     "two images of one name": ("evaluate --images twice --scale 2", "a.bmp and twice/a.png have one name"),
     "unknown protocol": ("evaluate --images set --scale 2 --protocol matlab", "matlab"),
-    "protocol that does not fit": ("evaluate --images set --scale 2 --protocol seed", "choose weights or a"),
+    "protocol that does not fit": (
+        "evaluate --images set --scale 2 --protocol replication",
+        "choose weights or a",
+    ),
     "unknown recipe": ("train --recipe beast", "Unknown recipe 'beast'"),
     "wrong scales": ("train --scales 2_y", "'y'"),
     "no steps": ("train --steps 0", "steps is 0"),

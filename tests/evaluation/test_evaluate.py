@@ -21,7 +21,7 @@ from vdsrlib.imaging.image_file import save_image
 from vdsrlib.inference.predict import predict, predict_luma, self_ensemble
 from vdsrlib.protocol import PAPER, REPLICATION
 
-PROTOCOLS = pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "seed"])
+PROTOCOLS = pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "replication"])
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,9 @@ def test_the_hash_is_of_the_images_in_their_order(paths, tmp_path):
     assert found != evaluate(None, PAPER, renamed[::-1], 2)["sha256"]
 
 
-@pytest.mark.parametrize(("channels", "protocol"), [(3, PAPER), (1, REPLICATION)], ids=["paper", "seed"])
+@pytest.mark.parametrize(
+    ("channels", "protocol"), [(3, PAPER), (1, REPLICATION)], ids=["paper", "replication"]
+)
 def test_channels_must_fit(make_model, paths, photo, channels, protocol):
     model = make_model(channels)
     for attempt in (

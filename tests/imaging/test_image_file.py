@@ -301,7 +301,7 @@ def test_the_name_does_not_matter(tmp_path, make_picture):
 
 class TestEnlarge:
     @pytest.mark.parametrize("grey", [False, True])
-    @pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "seed"])
+    @pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "replication"])
     def test_all_of_a_picture(self, make_zero_model, make_picture, dtype, grey, protocol):
         """With no residual the result is the interpolation of everything, in all its bits."""
         picture = make_picture(dtype, grey)
@@ -352,7 +352,7 @@ class TestEnlarge:
         profile = suffix == ".bmp" or (suffix == ".webp" and grey)
         assert made.notes == ("16 bits became 8",) * wide + ("the colour profile is left out",) * profile
 
-    @pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "seed"])
+    @pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "replication"])
     def test_colours_that_nobody_sees_are_not_mixed_in(self, make_zero_model, protocol):
         """A yellow disc on transparent black, laid on white, is the yellow disc on white."""
         disc = np.clip(12.5 - np.hypot(*np.mgrid[-20:20, -25:25]), 0, 1)

@@ -24,7 +24,7 @@ from vdsrlib.training.dead_maps import count_dead_maps
 from vdsrlib.viz.mosaic import mosaic
 
 
-@pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "seed"])
+@pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "replication"])
 def test_activations(photo, make_model, protocol):
     model = make_model(protocol.channels, depth=4, width=5)
     ilr = protocol.ground_truth(photo[:30, :41], 1)
@@ -76,7 +76,7 @@ def nothing_kept():
     features._SURVEYS.clear()
 
 
-@pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "seed"])
+@pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "replication"])
 @pytest.mark.parametrize("rows", [100, 7])
 def test_survey_is_the_activations(photo, make_model, monkeypatch, protocol, rows):
     """In one piece or in strips: the same maps, numbers and SR."""

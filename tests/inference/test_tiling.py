@@ -68,7 +68,7 @@ def test_the_halo_is_no_wider_than_needed(deep):
     assert receptive_field(deep.depth) == 2 * deep.depth + 1
 
 
-@pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "seed"])
+@pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "replication"])
 @given(
     height=st.integers(1, 24),
     width=st.integers(1, 24),

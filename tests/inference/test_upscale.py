@@ -18,7 +18,7 @@ from vdsrlib.imaging.resize import imresize
 from vdsrlib.inference.upscale import upscale_stages
 from vdsrlib.protocol import PAPER, REPLICATION
 
-PROTOCOLS = pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "seed"])
+PROTOCOLS = pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "replication"])
 
 
 @PROTOCOLS

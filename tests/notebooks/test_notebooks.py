@@ -37,7 +37,7 @@ TABLES = {
     "04_evaluate_urban100": DEFAULT,
     "04_evaluate_ensemble": DEFAULT,
     "04_evaluate_seed": RGB,
-    "04_evaluate_seed_urban100": RGB,
+    "04_evaluate_replication_urban100": RGB,
 }
 SWEEPS = {"06_img_017": DEFAULT, "06_img_019": DEFAULT, "06_img_017_seed": RGB, "06_img_019_seed": RGB}
 
@@ -221,7 +221,7 @@ def test_training_in_bfloat16_loses_less_than_0_02_db():
 def test_table_2_is_complete_and_of_one_recipe():
     combinations = ["2", "3", "4", "2_3", "2_4", "3_4", "2_3_4"]
     table = committed("04_evaluate.json")["results"]["table 2"]
-    for rules in ("paper", "seed"):
+    for rules in ("paper", "replication"):
         for scale in ("2", "3", "4"):
             assert set(table[rules][scale]) == {"interpolation", *combinations}
         recipes = [committed(f"training/{rules}-{scales}.json")["recipe"] for scales in combinations]
@@ -235,7 +235,7 @@ def test_the_numbers_in_the_readme_are_the_measured_ones():
         committed(f"{name}.json")["results"]["scores"]["Set5"].values()
         for name in ("04_evaluate", "04_evaluate_seed")
     )
-    published = committed("published.json")["seed"]["Table 3"]["Set5"].values()
+    published = committed("published.json")["replication"]["Table 3"]["Set5"].values()
     rows = {
         "interpolation": [found["ours"]["mean"]["interpolation"]["psnr"] for found in ours],
         "the authors' weights": [found["the authors' weights"]["mean"]["model"]["psnr"] for found in ours],
@@ -243,9 +243,11 @@ def test_the_numbers_in_the_readme_are_the_measured_ones():
             scores["model"] for scores in committed("03_recipe_paper.json")["validation"][-1]["psnr"].values()
         ],
         "the weights in this package": [found["ours"]["mean"]["model"]["psnr"] for found in ours],
-        "interpolation, `seed`": [found["ours"]["mean"]["interpolation"]["psnr"] for found in seed],
-        "the replication's VDSR, `seed`": [found["VDSR"][0] for found in published],
-        "the RGB weights in this package, `seed`": [found["ours"]["mean"]["model"]["psnr"] for found in seed],
+        "interpolation, `replication`": [found["ours"]["mean"]["interpolation"]["psnr"] for found in seed],
+        "the replication's VDSR, `replication`": [found["VDSR"][0] for found in published],
+        "the RGB weights in this package, `replication`": [
+            found["ours"]["mean"]["model"]["psnr"] for found in seed
+        ],
     }
     for name, values in rows.items():
         assert f"| {name} | {' | '.join(f'{value:.2f}' for value in values)} |" in readme
@@ -258,7 +260,7 @@ def test_what_the_recipe_of_the_paper_lacks_is_length():
         record = committed(f"{name}.json")
         last = record["validation"][-1]
         assert last["step"] == record["recipe"]["steps"]
-        return {scale: found["model"] for scale, found in last["psnr"].items()}, sum(last["silent"].values())
+        return {scale: found["model"] for scale, found in last["psnr"].items()}, sum(last["dead"].values())
 
     lengths = [end(name)[0] for name in ("03_paper_theta_1e-4", "03_paper_quarter", "03_recipe_paper")]
     for scale in "234":
@@ -269,16 +271,16 @@ def test_what_the_recipe_of_the_paper_lacks_is_length():
 
 
 def test_the_rgb_weights_are_above_every_figure_of_the_replication():
-    published, pairs = committed("published.json")["seed"], []
-    for name in ("04_evaluate_seed", "04_evaluate_seed_urban100"):
+    published, pairs = committed("published.json")["replication"], []
+    for name in ("04_evaluate_seed", "04_evaluate_replication_urban100"):
         for benchmark, by_scale in committed(f"{name}.json")["results"]["scores"].items():
             for scale, found in by_scale.items():
                 pairs.append((found["ours"]["mean"]["model"], published["Table 3"][benchmark][scale]["VDSR"]))
     assert len(pairs) == 12
     for image, by_scale in published["Figure 5"].items():
-        sweep = committed(f"06_{image}_seed.json")["results"]["sweep"]
+        sweep = committed(f"06_{image}_replication.json")["results"]["sweep"]
         pairs += [(sweep[scale]["model"], figures["VDSR"]) for scale, figures in by_scale.items()]
-    crops = committed("06_img_017_seed.json")["results"]["figures 6 and 7, x3"]
+    crops = committed("06_img_017_replication.json")["results"]["figures 6 and 7, x3"]
     for image, figures in published["Figures 6 and 7, x3"].items():
         pairs.append((crops[image]["model"], figures["VDSR"]))
     for ours, (psnr, ssim) in pairs:
@@ -287,8 +289,8 @@ def test_the_rgb_weights_are_above_every_figure_of_the_replication():
 
 
 def test_the_networks_for_one_scale_are_above_the_replications_at_that_scale():
-    ours = committed("04_evaluate.json")["results"]["table 2"]["seed"]
-    published = committed("published.json")["seed"]["Table 2"]
+    ours = committed("04_evaluate.json")["results"]["table 2"]["replication"]
+    published = committed("published.json")["replication"]["Table 2"]
     for scale in "234":  # the diagonal
         assert ours[scale][scale] > published[scale][scale]
 
@@ -342,7 +344,7 @@ def test_measured_cells_are_reproduced(data, name):
                 assert row[method]["ssim"] == pytest.approx(cell[method]["ssim"], abs=0.0005)
 
 
-@pytest.mark.parametrize(("name", "scale"), [("paper-2", 3), ("seed-2_3_4", 4)])
+@pytest.mark.parametrize(("name", "scale"), [("paper-2", 3), ("replication-2_3_4", 4)])
 def test_measured_cells_of_table_2_are_reproduced(data, name, scale):
     network = load(WEIGHTS / f"{name}.safetensors")
     found = evaluate(network.model, get_protocol(network.protocol), list_images(data / "Set5"), scale)["mean"]

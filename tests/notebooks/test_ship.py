@@ -29,7 +29,7 @@ def runs(tmp_path_factory):
     shutil.copy(embedded(["coffee.png"])[0], images)
     (images / "tiny").mkdir()
     shutil.copy(embedded(["chelsea.png"])[0], images / "tiny")
-    for name, protocol in (("vdsr", "paper"), ("seed-2", "seed")):
+    for name, protocol in (("vdsr", "paper"), ("replication-2", "replication")):
         changes = dict(protocol=protocol, scales="2", depth=2, width=4, patch_size=16, batch_size=2, steps=20)
         folder = root / "weights" / name
         recipe = get_recipe("demo", **changes)
@@ -47,7 +47,7 @@ def package(tmp_path, monkeypatch, runs):
 
 def test_shipped_networks_are_the_trained_ones_in_half_the_room(package, runs):
     ship.main(runs / "weights")
-    names = ("vdsr", "seed-2")
+    names = ("vdsr", "replication-2")
     assert {path.name for path in package.glob("*.*")} == {f"{name}.safetensors" for name in names}
     assert {path.name for path in (package / "training").iterdir()} == {
         f"{name}.{kind}" for name in names for kind in ("json", "png")
@@ -98,12 +98,12 @@ def test_what_was_trained_without_the_image_sets_is_not_shipped(package, runs, m
     root = shutil.copytree(runs / "weights", tmp_path / "weights")
     trained = checkpoint.load(root / "vdsr" / "weights.safetensors")
     other = {**trained.info, "validation": {"Set5": trained.info["validation"]["tiny"]}}
-    checkpoint.save(root / "seed-2" / "weights.safetensors", trained.model, other)
+    checkpoint.save(root / "replication-2" / "weights.safetensors", trained.model, other)
     shutil.copytree(runs / "images" / "tiny", tmp_path / "images" / "Set5")
     monkeypatch.setenv("VDSR_DATA", str(tmp_path / "images"))
     assert ship.main(root) == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith("vdsr was trained without the image sets")
-    assert {path.name for path in package.glob("*.safetensors")} == {"seed-2.safetensors"}
+    assert {path.name for path in package.glob("*.safetensors")} == {"replication-2.safetensors"}
 
 
 def test_nothing_to_ship(package, tmp_path, capsys):
@@ -132,7 +132,7 @@ def test_cut_off_between_weights_and_record(package, runs, monkeypatch):
 def test_a_network_trained_anew_takes_the_place_of_the_former(package, runs):
     ship.main(runs / "weights")
     file, record = package / "vdsr.safetensors", package / "training" / "vdsr.json"
-    shutil.copy(package / "seed-2.safetensors", file)
+    shutil.copy(package / "replication-2.safetensors", file)
     ship.main(runs / "weights")
     assert json.loads(record.read_text())["weights"]["sha256"] == hash_file(file)
     assert checkpoint.load(file).protocol == "paper"

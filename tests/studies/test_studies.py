@@ -81,7 +81,7 @@ class TestGrid:
         ]
         for run in grid:
             assert (run.recipe.depth, run.recipe.scales, run.recipe.optimizer) == (10, (2,), "sgd")
-            assert run.recipe.rate(run.recipe.steps // 4) == pytest.approx(run.recipe.learning_rate / 10)
+            assert run.recipe.lr_at(run.recipe.steps // 4) == pytest.approx(run.recipe.learning_rate / 10)
 
     def test_work_of_one_run_of_the_paper(self):
         """4 MFLOP a pixel: 9,960 steps of 64 patches of 41 x 41 are 4.3 PFLOP."""
@@ -91,7 +91,7 @@ class TestGrid:
 
     def test_fewer_steps_keep_the_schedule(self):
         (run, *_) = definitions.build_grid("residual", "full", 1, steps=400)
-        assert [run.recipe.rate(step) for step in (0, 100, 200, 300)] == pytest.approx(
+        assert [run.recipe.lr_at(step) for step in (0, 100, 200, 300)] == pytest.approx(
             [0.1, 0.01, 1e-3, 1e-4]
         )
 
@@ -114,12 +114,12 @@ class TestGrid:
             ("depth", {"width": 0}, "width is 0"),
             ("ingredients", {"values": "taste=salt"}, "'taste=salt' is no change of a recipe; write for"),
             ("ingredients", {"values": "loss"}, "'loss' is no change of a recipe"),
-            ("ingredients", {"values": "loss=big"}, "(loss is 'big'; write sum or mean or absolute.)"),
+            ("ingredients", {"values": "loss=big"}, "(loss is 'big'; write sse or mse or l1.)"),
             ("ingredients", {"values": "residual=no"}, "'residual=no' is no change"),
             ("depth", {"steps": 0}, "steps is 0"),
             ("residual", {"values": "0.1,fast"}, "'fast' is no learning rate"),
-            ("clipping", {"values": "element"}, "'element' is no clipping rule; write none, element:1e-4"),
-            ("clipping", {"values": "element:-1"}, "is no clipping rule"),
+            ("clipping", {"values": "value"}, "'value' is no clipping rule; write none, value:1e-4"),
+            ("clipping", {"values": "value:-1"}, "is no clipping rule"),
             ("scales", {"values": "2_1"}, "must be above 1"),
             ("steps", {"values": []}, "There is no value"),
         ],
@@ -130,7 +130,7 @@ class TestGrid:
         assert sentence in str(caught.value)
 
     def test_ingredients_are_changed_one_at_a_time(self):
-        values = "loss=mean,optimizer=adam+learning_rate=0.001,copies=1_0.8,residual=False"
+        values = "loss=mse,optimizer=adam+learning_rate=0.001,rescale_factors=1_0.8,residual=False"
         base, *changed = definitions.build_grid("ingredients", "full", 1, values)
         assert base.label == "as it is"
         found = []
@@ -138,16 +138,16 @@ class TestGrid:
             ours, theirs = base.recipe.to_dict(), run.recipe.to_dict()
             found.append({name: theirs[name] for name in ours if ours[name] != theirs[name]})
         assert found == [
-            {"loss": "mean"},
+            {"loss": "mse"},
             {"optimizer": "adam", "learning_rate": 0.001},
-            {"copies": [1.0, 0.8]},
+            {"rescale_factors": [1.0, 0.8]},
             {"residual": False},
         ]
 
     def test_the_papers_patches_are_drawn_alike(self):
         """Only the study of our recipe chooses among patches."""
         drawn = {
-            name: {run.recipe.candidates for run in definitions.build_grid(name, "full")}
+            name: {run.recipe.hard_mining_candidates for run in definitions.build_grid(name, "full")}
             for name in definitions.STUDIES
         }
         assert drawn.pop("ingredients") == {1, 2, 4, 8}
@@ -243,7 +243,7 @@ class TestWithoutResidual:
 
 class TestRuns:
     def test_a_diverging_run_is_a_result(self, conduct):
-        results, failures, lines = conduct("clipping", values="none,element:1e-4", depth=8, width=16)
+        results, failures, lines = conduct("clipping", values="none,value:1e-4", depth=8, width=16)
         assert not failures
         assert [result["diverged"] is not None for result in results] == [True, True, False, False]
         assert sum("diverged by step" in line for line in lines) == 2
@@ -255,10 +255,10 @@ class TestRuns:
         assert [row[-1] for row in rows] == ["2 of 2", "0 of 2"]
 
     def test_again_nothing_is_done(self, conduct, monkeypatch):
-        first, _, lines = conduct("clipping", values="none,element:1e-4", depth=8, width=16)
+        first, _, lines = conduct("clipping", values="none,value:1e-4", depth=8, width=16)
         assert len(lines) == 4
         monkeypatch.setattr(runner, "train", None)
-        again, failures, lines = conduct("clipping", values="none,element:1e-4", depth=8, width=16)
+        again, failures, lines = conduct("clipping", values="none,value:1e-4", depth=8, width=16)
         assert again == first
         assert lines == failures == []
 
@@ -507,9 +507,9 @@ class TestVerdicts:
     @pytest.mark.parametrize(
         ("curves", "status"),
         [
-            ({"none": (None, None), "element:0.01": (31, 31), "norm:0.4": (None, 9)}, "supported"),
-            ({"none": (None, 31), "element:0.01": (31, 31)}, "partly supported"),
-            ({"none": (31, 31), "element:0.01": (None, 31)}, "not supported"),
+            ({"none": (None, None), "value:0.01": (31, 31), "norm:0.4": (None, 9)}, "supported"),
+            ({"none": (None, 31), "value:0.01": (31, 31)}, "partly supported"),
+            ({"none": (31, 31), "value:0.01": (None, 31)}, "not supported"),
         ],
         ids=str,
     )
@@ -559,24 +559,24 @@ class TestVerdicts:
     )
     def test_ingredients(self, changed, status):
         judge = definitions.STUDIES["ingredients"].judge
-        as_it_is = made_up("ingredients", {"loss=mean": (32, 32)})
-        other = [{**run, "label": "loss=mean"} for run in made_up("ingredients", {"loss=mean": changed})]
+        as_it_is = made_up("ingredients", {"loss=mse": (32, 32)})
+        other = [{**run, "label": "loss=mse"} for run in made_up("ingredients", {"loss=mse": changed})]
         verdict = judge([*as_it_is, *other])
         assert verdict.status == status
-        assert verdict.lines[0].startswith("loss=mean: ×2 ")
+        assert verdict.lines[0].startswith("loss=mse: ×2 ")
 
     def test_ingredients_that_cannot_be_compared(self):
         """The recipe as it is diverged, or failed, for every seed: said, rather than a number."""
         judge = definitions.STUDIES["ingredients"].judge
-        lost = made_up("ingredients", {"loss=mean": (None, None)})
-        other = [{**run, "label": "loss=mean"} for run in made_up("ingredients", {"loss=mean": (31, None)})]
+        lost = made_up("ingredients", {"loss=mse": (None, None)})
+        other = [{**run, "label": "loss=mse"} for run in made_up("ingredients", {"loss=mse": (31, None)})]
         for runs in ([*lost, *other], other):
             verdict = judge(runs)
             assert verdict.status == "undecided"
             assert "no run of the recipe as it is came to its end" in str(verdict)
-        found = verdicts.compare([*lost, *other], "loss=mean", results.AS_IT_IS, 2)
+        found = verdicts.compare([*lost, *other], "loss=mse", results.AS_IT_IS, 2)
         assert found.cell == "diverged for 2 of 2 seeds"
-        assert verdicts.compare(other, "loss=mean", results.AS_IT_IS, 2).cell == "no runs"
+        assert verdicts.compare(other, "loss=mse", results.AS_IT_IS, 2).cell == "no runs"
 
 
 def test_the_committed_grids_are_whole():
@@ -598,7 +598,7 @@ def test_chapter_reruns_any_study_with_another_parameter(tmp_path):
     """papermill's command line: tiny networks, other depths; the record has what was asked for."""
     chapter = Path(__file__).parents[2] / "notebooks" / "08_paper_studies.ipynb"
     knobs = "depths 2,3 rates 0.01 rules none,norm:0.04 combinations 2,2_3 counts 1,2,3 lengths 4,6,8 seeds 1"
-    knobs += " changes loss=mean,ema=0 steps 8 width 2 patch_size 8 batch_size 2 processes 1"
+    knobs += " changes loss=mse,ema=0 steps 8 width 2 patch_size 8 batch_size 2 processes 1"
     words = [word for pair in zip(*[iter(knobs.split())] * 2, strict=True) for word in ("-p", *pair)]
     papermill = Path(sys.executable).parent / "papermill"
     run = subprocess.run(

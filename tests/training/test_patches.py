@@ -23,7 +23,7 @@ from vdsrlib.training.patches import TrainingSet
 SCALES = (2.0, 2.5, 3.0)
 PATCH = 16
 BATCH = 64
-PROTOCOLS = pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "seed"])
+PROTOCOLS = pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "replication"])
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,8 @@ def test_pairs_are_cut_at_one_place(make, paths, protocol, overlap, candidates):
         ilrs.append([protocol.degrade(crop / 255, s)[1] for crop, s in zip(crops, SCALES, strict=True)])
     seen = []
     for ilr, hr in pairs(
-        protocol, make(protocol, SCALES, overlap=overlap, candidates=candidates).batch(0, BATCH)
+        protocol,
+        make(protocol, SCALES, random_crops=overlap, hard_mining_candidates=candidates).batch(0, BATCH),
     ):
         fits = []
         for i, top, left, orientation in origins(hr, images):
@@ -106,7 +107,7 @@ def test_pairs_are_cut_at_one_place(make, paths, protocol, overlap, candidates):
 def test_patches_degraded_by_themselves(make, paths, protocol):
     images = [pixels(path, protocol) for path in paths]
     scales_seen = set()
-    batch = make(protocol, SCALES, degrade_patch=True, overlap=True).batch(5, BATCH)
+    batch = make(protocol, SCALES, degrade_patch=True, random_crops=True).batch(5, BATCH)
     for ilr, hr in pairs(protocol, batch):
         assert any(origins(hr, images))
         wanted = [protocol.degrade(hr / 255, scale)[1] for scale in SCALES]
@@ -119,7 +120,7 @@ def test_patches_degraded_by_themselves(make, paths, protocol):
 @pytest.mark.parametrize("count", [1, 4, 8])
 def test_orientations(make, paths, count):
     images = [pixels(path, REPLICATION) for path in paths]
-    batch = make(REPLICATION, [2], orientations=count, overlap=True).batch(0, BATCH)
+    batch = make(REPLICATION, [2], orientations=count, random_crops=True).batch(0, BATCH)
     seen = {orientation for _, hr in pairs(REPLICATION, batch) for *_, orientation in origins(hr, images)}
     assert len(seen) == count
     assert any(flip for _, flip in seen) == (count == 8)
@@ -193,7 +194,7 @@ def test_corrupt_image_left_out(paths, tmp_path):
 
 def test_copies_are_smaller_images(make, paths):
     """Each image, and then the same at half its size, cut and degraded like any other."""
-    training = make(PAPER, [2], copies=(1.0, 0.5))
+    training = make(PAPER, [2], rescale_factors=(1.0, 0.5))
     whole = [pixels(path, PAPER) for path in paths]
     halves = [imresize(image, 0.5) for image in whole]
     wanted = [image for pair in zip(whole, halves, strict=True) for image in pair]
@@ -205,7 +206,9 @@ def test_copies_are_smaller_images(make, paths):
 @pytest.mark.parametrize("degrade_patch", [True, False])
 def test_of_the_candidates_the_hardest_is_used(make, monkeypatch, degrade_patch):
     """Those that were drawn are seen as a batch of so many; the one furthest from its ILR is kept."""
-    training = make(REPLICATION, SCALES, overlap=True, candidates=5, degrade_patch=degrade_patch)
+    training = make(
+        REPLICATION, SCALES, random_crops=True, hard_mining_candidates=5, degrade_patch=degrade_patch
+    )
     kept = training.batch(2, 12)
     drawn = []
     monkeypatch.setattr(Tensor, "argmax", lambda errors, _: drawn.append(errors) or torch.argmin(errors, 0))
@@ -220,7 +223,7 @@ def test_of_the_candidates_the_hardest_is_used(make, monkeypatch, degrade_patch)
 @PROTOCOLS
 @pytest.mark.parametrize(("degrade_patch", "candidates"), [(False, 1), (False, 4), (True, 1), (True, 4)])
 def test_shares_make_up_the_batch(make, protocol, degrade_patch, candidates):
-    training = make(protocol, SCALES, degrade_patch=degrade_patch, candidates=candidates)
+    training = make(protocol, SCALES, degrade_patch=degrade_patch, hard_mining_candidates=candidates)
     for whole, *parts in zip(
         training.batch(5, 9), *(training.batch(5, 9, (i, 3)) for i in range(3)), strict=True
     ):
@@ -248,7 +251,7 @@ class TestStore:
         (folder,) = folders(tmp_path)
         kept = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
         assert kept.keys() == {"hr", "ilr", "index.json"}
-        again = make(PAPER, SCALES, store=tmp_path, seed=8, overlap=True)
+        again = make(PAPER, SCALES, store=tmp_path, seed=8, random_crops=True)
         assert folders(tmp_path) == [folder]
         assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == kept
         assert again.sizes == make(PAPER, SCALES).sizes

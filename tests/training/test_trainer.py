@@ -101,34 +101,34 @@ class TestRecipes:
         """Section 5.2: depth 20, batch 64, momentum 0.9, weight decay 0.0001, rate 0.1 cut tenfold thrice."""
         recipe = RECIPES["paper"]
         assert (recipe.protocol, recipe.scales, recipe.depth, recipe.width) == ("paper", (2, 3, 4), 20, 64)
-        assert (recipe.patch_size, recipe.batch_size, recipe.overlap, recipe.orientations) == (
+        assert (recipe.patch_size, recipe.batch_size, recipe.random_crops, recipe.orientations) == (
             41,
             64,
             False,
             8,
         )
-        assert (recipe.optimizer, recipe.weight_decay, recipe.clip) == ("sgd", 1e-4, "element")
+        assert (recipe.optimizer, recipe.weight_decay, recipe.clip) == ("sgd", 1e-4, "value")
         assert recipe.last_gain == 1
         for quarter, rate in enumerate((0.1, 0.01, 0.001, 0.0001)):
             for step in (quarter * 2490, (quarter + 1) * 2490 - 1):
-                assert recipe.rate(step) == pytest.approx(rate)
+                assert recipe.lr_at(step) == pytest.approx(rate)
         assert recipe.steps == 4 * 2490
 
     def test_seed(self):
         """--scaling_factors=2_3_4 --stop_training_at_k_step=25600 --image_size=128 --batch_size=64 …"""
-        recipe = RECIPES["seed"]
-        assert (recipe.protocol, recipe.scales, recipe.steps) == ("seed", (2, 3, 4), 25_600)
+        recipe = RECIPES["replication"]
+        assert (recipe.protocol, recipe.scales, recipe.steps) == ("replication", (2, 3, 4), 25_600)
         assert (recipe.patch_size, recipe.batch_size, recipe.depth) == (128, 64, 20)
         assert (recipe.optimizer, recipe.learning_rate) == ("adam", 0.00005)
         assert (recipe.decay_steps, recipe.decay_factor) == (2560, 0.9)
         assert recipe.clip == "none"
         for step in (0, 2559, 2560, 12_800, 25_599):
-            assert recipe.rate(step) == pytest.approx(5e-5 * 0.9 ** (step // 2560))
+            assert recipe.lr_at(step) == pytest.approx(5e-5 * 0.9 ** (step // 2560))
 
     @pytest.mark.parametrize("name", ["best", "demo"])
     def test_cosine(self, name):
         recipe = RECIPES[name]
-        rates = [recipe.rate(step) for step in range(recipe.steps)]
+        rates = [recipe.lr_at(step) for step in range(recipe.steps)]
         peak = rates.index(max(rates))
         assert max(rates) == pytest.approx(recipe.learning_rate, rel=0.05)
         assert rates[0] > 0
@@ -143,7 +143,7 @@ class TestRecipes:
         words = recipe.formatted()
         assert [*Recipe.meanings()] == [*words] == [field.name for field in dataclasses.fields(Recipe)]
         assert all(Recipe.meanings().values())
-        assert (words["theta"] == "–") == (recipe.clip == "none")
+        assert (words["clip_theta"] == "–") == (recipe.clip == "none")
         assert (words["decay_factor"] == "–") == (recipe.decay_steps == 0)
         assert words["scales"] == ("1.5, 2, 2.5, 3, 3.5, 4" if name == "best" else "2, 3, 4")
 
@@ -152,7 +152,7 @@ class TestRecipes:
         assert (recipe.scales, recipe.steps) == ((2, 3, 4), 7)
         assert recipe.batch_size == RECIPES["demo"].batch_size
         assert recipe.name == "demo"
-        with pytest.raises(InputError, match="'dmo'; write paper, seed, best, demo"):
+        with pytest.raises(InputError, match="'dmo'; write paper, replication, best, demo"):
             get_recipe("dmo")
 
     @pytest.mark.parametrize(
@@ -162,8 +162,8 @@ class TestRecipes:
             ("scales", "1_2"),
             ("scales", []),
             ("optimizer", "adamw"),
-            ("clip", "value"),
-            ("loss", "l1"),
+            ("clip", "element"),
+            ("loss", "absolute"),
             ("precision", "float16"),
             ("orientations", 2),
             ("depth", 1),
@@ -180,7 +180,7 @@ class TestRecipes:
             ("learning_rate", float("nan")),
             ("learning_rate", "fast"),
             ("decay_factor", float("inf")),
-            ("theta", -0.01),
+            ("clip_theta", -0.01),
             ("ema", 1.5),
             ("weight_decay", -1.0),
             ("last_gain", float("nan")),
@@ -211,7 +211,7 @@ class TestClipping:
     @pytest.mark.parametrize(("theta", "rate"), [(0.01, 0.1), (0.01, 0.0001), (0.5, 1.0)])
     def test_element(self, parameters, theta, rate):
         before = [parameter.grad.clone() for parameter in parameters]
-        clip_gradients(parameters, "element", theta / rate)
+        clip_gradients(parameters, "value", theta / rate)
         for old, parameter in zip(before, parameters, strict=True):
             assert (rate * parameter.grad.abs()).max() <= theta * (1 + 1e-6)
             inside = old.abs() <= theta / rate
@@ -235,7 +235,7 @@ class TestClipping:
         recipe = dataclasses.replace(
             RECIPES["paper"], depth=3, width=4, patch_size=16, batch_size=2, steps=1, learning_rate=rate
         )
-        recipe = dataclasses.replace(recipe, weight_decay=0.0, theta=1e-4)
+        recipe = dataclasses.replace(recipe, weight_decay=0.0, clip_theta=1e-4)
         torch.manual_seed(recipe.seed)
         initial = VDSR(3, 4).state_dict()
         moved = [(value - initial[name]).abs().max().item() for name, value in weights(train(recipe)).items()]
@@ -347,11 +347,11 @@ class TestOptimizer:
 
     @pytest.mark.parametrize("name", ["sgd", "adam", "muon"])
     @pytest.mark.parametrize("factor", [0.0, 0.25, 1.0])
-    def test_bias_rate(self, name, factor):
+    def test_bias_lr_factor(self, name, factor):
         """It scales the biases' steps, and leaves the weights theirs."""
 
-        def moves(bias_rate):
-            recipe = dataclasses.replace(TINY, optimizer=name, bias_rate=bias_rate)
+        def moves(bias_lr_factor):
+            recipe = dataclasses.replace(TINY, optimizer=name, bias_lr_factor=bias_lr_factor)
             torch.manual_seed(0)
             model = build_network(recipe)
             before = [p.detach().clone() for p in model.parameters()]
@@ -450,10 +450,10 @@ class TestRun:
         info = {"protocol": "paper", "scales": [2, 3], "recipe": TINY.to_dict(), "data": "none"}
         checkpoint.save(init, model, info)
         run = train(dataclasses.replace(TINY, steps=1), init=init, report=lines.append)
-        assert run.validation[-1]["silent"]["relu.2"] == 4
+        assert run.validation[-1]["dead"]["relu.2"] == 4
         assert any("% of the feature maps are silent" in line for line in lines)
-        (row,) = scalars(tmp_path / "run-logs", "silent maps")
-        assert row[1] == pytest.approx(sum(run.validation[-1]["silent"].values()) / 8)
+        (row,) = scalars(tmp_path / "run-logs", "dead maps")
+        assert row[1] == pytest.approx(sum(run.validation[-1]["dead"].values()) / 8)
 
     def test_silent_maps_are_revived(self, train, tmp_path):
         """They get weights anew, and nothing else of what the network computes changes by that."""
@@ -466,11 +466,11 @@ class TestRun:
         info = {"protocol": "paper", "scales": [2, 3], "recipe": recipe.to_dict(), "data": "none"}
         checkpoint.save(init, model, info)
         left, revived = (
-            train(dataclasses.replace(recipe, revive_every=every), name=str(every), init=init)
+            train(dataclasses.replace(recipe, reinitialise_every=every), name=str(every), init=init)
             for every in (0, 10)
         )
-        assert left.validation[-1]["silent"]["relu.2"] >= 3
-        assert not revived.validation[-1]["silent"].get("relu.2")
+        assert left.validation[-1]["dead"]["relu.2"] >= 3
+        assert not revived.validation[-1]["dead"].get("relu.2")
         assert revived.validation[-1]["psnr"] == left.validation[-1]["psnr"]
         before, after = weights(init), weights(revived)
         kept = [0, 1, 5, 6, 7]
@@ -559,11 +559,11 @@ def test_average_of_the_weights(train):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"protocol": "seed", "degrade_patch": True, "overlap": True, "orientations": 1},
+        {"protocol": "replication", "degrade_patch": True, "random_crops": True, "orientations": 1},
         {"precision": "bfloat16"},
-        {"optimizer": "muon", "loss": "absolute", "copies": (1.0, 0.5), "candidates": 4},
-        {"optimizer": "sgd", "clip": "element", "loss": "sum", "learning_rate": 0.1, "weight_decay": 1e-4},
-        {"clip": "norm", "theta": 0.4},
+        {"optimizer": "muon", "loss": "l1", "rescale_factors": (1.0, 0.5), "hard_mining_candidates": 4},
+        {"optimizer": "sgd", "clip": "value", "loss": "sse", "learning_rate": 0.1, "weight_decay": 1e-4},
+        {"clip": "norm", "clip_theta": 0.4},
     ],
     ids=str,
 )
@@ -1035,7 +1035,7 @@ def left(folder) -> set[str]:
 
 
 class TestNotFinite:
-    EXPLODES = dataclasses.replace(TINY, optimizer="sgd", loss="sum", ema=0.0)
+    EXPLODES = dataclasses.replace(TINY, optimizer="sgd", loss="sse", ema=0.0)
 
     def test_says_at_which_step(self, train, tmp_path):
         with pytest.raises(InputError, match="by step 10, at a learning rate of"):
@@ -1043,8 +1043,8 @@ class TestNotFinite:
         assert left(tmp_path) == set()
 
     def test_advice_fits_the_recipe(self, train):
-        recipe = dataclasses.replace(self.EXPLODES, learning_rate=1e9, clip="norm", theta=1e30)
-        with pytest.raises(InputError, match=r"Write a lower learning_rate, or a theta below 1e\+30\."):
+        recipe = dataclasses.replace(self.EXPLODES, learning_rate=1e9, clip="norm", clip_theta=1e30)
+        with pytest.raises(InputError, match=r"Write a lower learning_rate, or a clip_theta below 1e\+30\."):
             train(recipe)
 
     def test_keeps_the_state_from_before(self, train, tmp_path):

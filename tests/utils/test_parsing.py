@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vdsrlib.errors import InputError
-from vdsrlib.utils.parsing import parse_copies, parse_scale, parse_scales, refuse_unknown
+from vdsrlib.utils.parsing import parse_rescale_factors, parse_scale, parse_scales, refuse_unknown
 
 DIGITS = [*chain.from_iterable(combinations(range(2, 9), n) for n in range(1, 8))]
 
@@ -95,13 +95,18 @@ def test_refusals_name_the_fix(value, advice):
 @given(st.lists(st.floats(0, 1, exclude_min=True), min_size=1))
 def test_factors_of_copies_in_every_spelling(factors):
     text = "_".join(f"{factor:.17g}" for factor in factors)
-    assert parse_copies(text) == parse_copies(factors) == parse_copies(str(factors)) == tuple(factors)
+    assert (
+        parse_rescale_factors(text)
+        == parse_rescale_factors(factors)
+        == parse_rescale_factors(str(factors))
+        == tuple(factors)
+    )
 
 
 @pytest.mark.parametrize("value", [10.7, 0, "1_1.5", "", [], None, "half", "nan"])
 def test_what_copies_cannot_be(value):
     with pytest.raises(InputError, match=r"write factors above 0 and up to 1, such as 1_0.7_0.5"):
-        parse_copies(value)
+        parse_rescale_factors(value)
 
 
 @given(st.integers(min_value=9))

@@ -32,7 +32,7 @@ def uploaded(name: str, content: bytes):
     )
 
 
-@pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "seed"])
+@pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "replication"])
 def test_chosen_image_is_compared_and_offered(make, tmp_path, protocol):
     widget = make(protocol)
     assert widget.picture.value == b""

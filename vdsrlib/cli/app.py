@@ -38,7 +38,7 @@ from vdsrlib.training.recipes import RECIPES, get_recipe
 from vdsrlib.utils.atomic import atomic_files, check_overwrite, check_writable, to_json
 from vdsrlib.utils.device import choose_device, device_name, versions
 from vdsrlib.utils.distributed import MainProcessError, init_distributed
-from vdsrlib.utils.parsing import parse_copies, parse_scale, parse_scales, parse_size
+from vdsrlib.utils.parsing import parse_rescale_factors, parse_scale, parse_scales, parse_size
 from vdsrlib.utils.signals import exit_on_terminate
 from vdsrlib.viz.mosaic import mosaic
 
@@ -81,22 +81,26 @@ def build_parser() -> argparse.ArgumentParser:
     knobs.add_argument("--protocol", choices=PROTOCOLS, help="colour, degradation and range")
     knobs.add_argument("--scales", type=parse_scales, help="such as 2_3_4")
     knobs.add_argument("--patch-size", type=int)
-    knobs.add_argument("--copies", type=parse_copies, help="sizes of every image, such as 1_0.7_0.5")
-    knobs.add_argument("--candidates", type=int, help="patches drawn for every one used, the hardest")
+    knobs.add_argument(
+        "--rescale-factors", type=parse_rescale_factors, help="sizes of every image, such as 1_0.7_0.5"
+    )
+    knobs.add_argument(
+        "--hard-mining-candidates", type=int, help="patches drawn for every one used, the hardest"
+    )
     knobs.add_argument("--batch-size", type=int)
     knobs.add_argument("--depth", type=int)
     knobs.add_argument("--width", type=int)
     knobs.add_argument("--residual", action=argparse.BooleanOptionalAction, help="add ILR to the output")
     knobs.add_argument("--learning-rate", type=float)
-    knobs.add_argument("--bias-rate", type=float, help="factor on the learning rate for the biases")
-    knobs.add_argument("--revive-every", type=int, help="steps between revivals of silent maps; 0: none")
+    knobs.add_argument("--bias-lr-factor", type=float, help="factor on the learning rate for the biases")
+    knobs.add_argument("--reinitialise-every", type=int, help="steps between revivals of dead maps; 0: none")
     knobs.add_argument("--decay-steps", type=int, help="0: cosine")
     knobs.add_argument("--decay-factor", type=float)
     knobs.add_argument("--steps", type=int)
     knobs.add_argument("--optimizer", help="sgd, adam or muon")
-    knobs.add_argument("--clip", help="none, element or norm")
-    knobs.add_argument("--theta", type=float)
-    knobs.add_argument("--loss", help="sum, mean or absolute")
+    knobs.add_argument("--clip", help="none, value or norm")
+    knobs.add_argument("--clip-theta", type=float)
+    knobs.add_argument("--loss", help="sse, mse or l1")
     knobs.add_argument("--precision", help="float32, bfloat16 or auto")
     knobs.add_argument("--seed", type=int)
     train.set_defaults(run=_train, knobs=[action.dest for action in knobs._group_actions])
@@ -104,7 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
     study = command("study", "Rerun an experiment of the paper; torchrun shares its runs.", weights=False)
     study.add_argument("name", help=", ".join(STUDIES))
     study.add_argument("--size", default="micro", help="micro (two cores) or full (the paper's; a GPU)")
-    study.add_argument("--values", help="what it varies, such as 5,8,11 or none,element:1e-4")
+    study.add_argument("--values", help="what it varies, such as 5,8,11 or none,value:1e-4")
     study.add_argument("--seeds", type=int, default=3, help="how often to repeat every run")
     study.add_argument("--data-path", help="folder that holds T91 and the benchmarks, or of images")
     study.add_argument("--validation-set", default="Set5")

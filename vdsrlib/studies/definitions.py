@@ -95,7 +95,7 @@ def _residual(recipe: Recipe, rate: float) -> Iterable[Experiment]:
 def _clipping(recipe: Recipe, rule: str) -> Iterable[Experiment]:
     name, _, theta = rule.partition(":")
     label = f"{name}, θ = {float(theta):g}" if theta else name
-    yield Experiment(label, rule, replace(recipe, clip=name, theta=float(theta or 1)))
+    yield Experiment(label, rule, replace(recipe, clip=name, clip_theta=float(theta or 1)))
 
 
 def _scales(recipe: Recipe, scales: str) -> Iterable[Experiment]:
@@ -119,7 +119,7 @@ def _ingredients(recipe: Recipe, change: str) -> Iterable[Experiment]:
 
 
 def _changes(text: str) -> dict[str, Any]:
-    """Fields of a recipe, from text such as ``loss=mean`` or ``optimizer=adam+learning_rate=0.001``."""
+    """Fields of a recipe, from text such as ``loss=mse`` or ``optimizer=adam+learning_rate=0.001``."""
     read: dict[type, Callable[[str], Any]] = {
         int: int,
         float: float,
@@ -148,12 +148,12 @@ def _rule(text: str) -> str:
     name, colon, theta = text.partition(":")
     try:
         # the recipe's own check, here, before anything runs; θ is written in one way
-        get_recipe("paper", clip=name, theta=float(theta) if colon else None)
+        get_recipe("paper", clip=name, clip_theta=float(theta) if colon else None)
         if (name == "none") == bool(colon):
             raise ValueError
         return f"{name}:{float(theta):g}" if colon else name
     except (ValueError, InputError):
-        raise InputError(f"{text!r} is no clipping rule; write none, element:1e-4 or norm:0.04.") from None
+        raise InputError(f"{text!r} is no clipping rule; write none, value:1e-4 or norm:0.04.") from None
 
 
 def _whole(text: str) -> int:
@@ -176,8 +176,8 @@ def _change(text: str) -> str:
     except (AttributeError, KeyError, ValueError, InputError) as error:
         why = f" ({error})" if isinstance(error, InputError) else ""
         raise InputError(
-            f"{text!r} is no change of a recipe{why}; write for example loss=mean, copies=1_0.8, or two "
-            "that go together: optimizer=adam+learning_rate=0.001."
+            f"{text!r} is no change of a recipe{why}; write for example loss=mse, rescale_factors=1_0.8, or "
+            "two that go together: optimizer=adam+learning_rate=0.001."
         ) from None
 
 
@@ -190,16 +190,16 @@ _OURS = get_recipe(
     "best",
     scales=(2, 3, 4),
     patch_size=41,
-    copies=1,
+    rescale_factors=1,
     batch_size=64,
     steps=9960,
     learning_rate=2e-3,
-    bias_rate=1.0,
+    bias_lr_factor=1.0,
 )
 _PAPER = get_recipe("paper", scales=2, depth=10, steps=10_000, decay_steps=2500)
 _MICRO = {"width": 16, "patch_size": 24, "batch_size": 8}
 _OURS_MICRO = get_recipe("demo", **_MICRO, depth=5, steps=120, warmup_steps=20, ema=0.95)
-_PAPER_MICRO = get_recipe("paper", **_MICRO, scales=2, depth=5, overlap=True, steps=120, decay_steps=30)
+_PAPER_MICRO = get_recipe("paper", **_MICRO, scales=2, depth=5, random_crops=True, steps=120, decay_steps=30)
 
 
 STUDIES = {
@@ -231,9 +231,9 @@ STUDIES = {
             replace(_PAPER, scales=(2, 3, 4), depth=20, steps=2500),
             (
                 "none",
-                "element:0.01",
-                "element:0.001",
-                "element:0.0001",
+                "value:0.01",
+                "value:0.001",
+                "value:0.0001",
                 "norm:0.4",
                 "norm:0.04",
                 "norm:0.004",
@@ -241,7 +241,7 @@ STUDIES = {
         ),
         Size(
             replace(_PAPER_MICRO, depth=8, steps=80),
-            ("none", "element:0.01", "element:0.001", "element:0.0001", "norm:0.4", "norm:0.04"),
+            ("none", "value:0.01", "value:0.001", "value:0.0001", "norm:0.4", "norm:0.04"),
         ),
     ),
     "scales": Study(
@@ -278,28 +278,28 @@ STUDIES = {
         _change,
         judge_ingredients,
         Size(
-            replace(_OURS, candidates=4, precision="float32"),
+            replace(_OURS, hard_mining_candidates=4, precision="float32"),
             (
                 "optimizer=adam+learning_rate=0.001",
                 "optimizer=adam+learning_rate=0.0003",
                 "learning_rate=0.001",
                 "learning_rate=0.004",
-                "loss=mean",
+                "loss=mse",
                 "ema=0",
                 "last_gain=1",
                 "orientations=1",
-                "copies=1_0.8_0.6",
+                "rescale_factors=1_0.8_0.6",
                 "scales=1.5_2_2.5_3_3.5_4",
-                "candidates=1",
-                "candidates=2",
-                "candidates=8",
+                "hard_mining_candidates=1",
+                "hard_mining_candidates=2",
+                "hard_mining_candidates=8",
                 "precision=bfloat16",
             ),
             scales=(2, 3, 4),
         ),
         Size(
-            replace(_OURS_MICRO, candidates=4),
-            ("loss=mean", "candidates=1"),
+            replace(_OURS_MICRO, hard_mining_candidates=4),
+            ("loss=mse", "hard_mining_candidates=1"),
         ),
     ),
 }

@@ -127,7 +127,7 @@ def judge_clipping(results: Sequence[Result]) -> Verdict:
         ends = [gain(run, scale) for run in runs for scale in scales_of(runs) if not run["diverged"]]
         after = f"; at the end, minus interpolation: {min(ends):+.2f} to {max(ends):+.2f} dB" if ends else ""
         lines.append(f"{label}: {lost} of {len(runs)} runs diverge{after}")
-        if label == "none" or label.startswith("element"):
+        if label == "none" or label.startswith("value"):
             as_claimed = lost == (len(runs) if label == "none" else 0)
             statuses.append("supported" if as_claimed else "not supported")
     return Verdict(_together(statuses), tuple(lines))

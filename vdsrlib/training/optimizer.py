@@ -13,14 +13,14 @@ from vdsrlib.training.recipe import Recipe
 
 
 def clip_gradients(parameters: Iterable[nn.Parameter], rule: str, bound: float) -> None:
-    """Clip gradients in place: "element" into [-bound, bound], "norm" to a length of bound.
+    """Clip gradients in place: "value" into [-bound, bound], "norm" to a length of bound.
 
     Section 3.2 of the paper, Adjustable Gradient Clipping: with bound = theta / learning rate, one gradient
     moves a weight by at most theta whatever the rate, so that high rates do not explode. (Momentum 0.9
     adds ten of them up.) Implementations that clip to a fixed length have no theta: a length of 0.4 at a rate
     of 0.1 is theta = 0.04 here, and a smaller one once the rate has fallen.
     """
-    if rule == "element":
+    if rule == "value":
         nn.utils.clip_grad_value_(parameters, bound)
     elif rule == "norm":
         nn.utils.clip_grad_norm_(parameters, bound)
@@ -44,7 +44,7 @@ class Optimizer:
             plain = partial(torch.optim.SGD, momentum=0.9)
         self.parts: list[tuple[torch.optim.Optimizer, float]] = [
             (Muon(weights, decay) if recipe.optimizer == "muon" else plain(weights, weight_decay=decay), 1.0),
-            (plain(biases, weight_decay=decay), recipe.bias_rate),
+            (plain(biases, weight_decay=decay), recipe.bias_lr_factor),
         ]
         if self.capturable:
             for part, _ in self.parts:
@@ -54,7 +54,7 @@ class Optimizer:
 
     def set_rate(self, rate: float) -> None:
         """The learning rate of the steps that follow."""
-        self.bound = self.recipe.theta / rate
+        self.bound = self.recipe.clip_theta / rate
         for part, factor in self.parts:
             for group in part.param_groups:
                 if self.capturable:

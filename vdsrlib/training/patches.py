@@ -38,21 +38,21 @@ class TrainingSet:
     """Pairs of ILR and HR patches, drawn as a function of (seed, step) alone.
 
     The paper's section 3.2: 41 x 41 patches without overlap, all scales mixed in one batch; and 5.1:
-    rotated and flipped. Draws are with replacement and, unless there are ``candidates``, every patch is
-    equally likely. Nothing is remembered between steps, so a stopped run goes on with the very batches
-    it would have had.
+    rotated and flipped. Draws are with replacement, and every patch is equally likely, unless
+    ``hard_mining_candidates`` is above 1. Nothing is remembered between steps, so a resumed run sees the very
+    batches that it would have seen.
 
     Args:
         paths: HR images. Those smaller than a patch are left out and named in ``skipped``.
         protocol: colour, degradation and range.
         scales: scales to train for.
         patch: side of a patch in pixels.
-        overlap: patches at any position; else on the grid without overlap.
+        random_crops: patches at any position; else on the grid without overlap.
         degrade_patch: cut the HR patch first and degrade it by itself, as the 2018 replication does;
             else degrade the whole image once a scale, and cut HR and ILR at the same place.
         orientations: 1 (as they are), 4 (rotations) or 8 (rotations and flips).
-        copies: factors by which every image is resized; each copy counts as one more image.
-        candidates: patches drawn for every one that is used: that whose ILR is furthest from HR.
+        rescale_factors: factors by which every image is resized; each copy counts as one more image.
+        hard_mining_candidates: patches drawn for every one that is used: that whose ILR is furthest from HR.
         seed: of the draws.
         device: where the pixels lie: HR takes 1 byte a sample, ILR 4 bytes a sample and scale.
         store: a folder; the pixels then lie in files there, are read as they are needed, and
@@ -71,11 +71,11 @@ class TrainingSet:
         scales: Sequence[float],
         *,
         patch: int = 41,
-        overlap: bool = False,
+        random_crops: bool = False,
         degrade_patch: bool = False,
         orientations: int = 8,
-        copies: Sequence[float] = (1.0,),
-        candidates: int = 1,
+        rescale_factors: Sequence[float] = (1.0,),
+        hard_mining_candidates: int = 1,
         seed: int = 0,
         device: torch.device | str = "cpu",
         store: str | Path | None = None,
@@ -83,9 +83,9 @@ class TrainingSet:
         progress: bool = False,
     ) -> None:
         self.protocol, self.scales, self.patch = protocol, tuple(scales), patch
-        self.overlap, self.degrade_patch, self.seed = overlap, degrade_patch, seed
-        self.candidates = candidates
-        self.copies = tuple(copies)
+        self.random_crops, self.degrade_patch, self.seed = random_crops, degrade_patch, seed
+        self.hard_mining_candidates = hard_mining_candidates
+        self.rescale_factors = tuple(rescale_factors)
         self.folder: Path | None = None  # of the store
         self.device = torch.device(device)
         self.skipped: list[str] = []
@@ -122,8 +122,8 @@ class TrainingSet:
 
     def __repr__(self) -> str:
         images = f"{len(self.sizes)} images"
-        if len(self.copies) > 1:
-            images += f" with their {len(self.copies)} sizes"
+        if len(self.rescale_factors) > 1:
+            images += f" with their {len(self.rescale_factors)} sizes"
         return (
             f"{images}, {int((self.height * self.width).sum()) / 1e6:.1f} megapixels, "
             f"{int(self.patches.sum()):,} patches of {self.patch} x {self.patch} a scale and "
@@ -150,11 +150,11 @@ class TrainingSet:
         def draw(below: Tensor | int, *shape: int) -> Tensor:
             return (torch.rand(shape, generator=random, dtype=torch.float64) * below).long()
 
-        drawn = self.candidates, size
+        drawn = self.hard_mining_candidates, size
         image = torch.multinomial(
-            self.patches.double(), self.candidates * size, replacement=True, generator=random
+            self.patches.double(), self.hard_mining_candidates * size, replacement=True, generator=random
         ).view(drawn)
-        stride = 1 if self.overlap else self.patch
+        stride = 1 if self.random_crops else self.patch
         top = draw(self._places(self.height[image]), *drawn) * stride
         left = draw(self._places(self.width[image]), *drawn) * stride
         scale, orientation = draw(len(self.scales), size), draw(len(self.cells), size)
@@ -214,7 +214,7 @@ class TrainingSet:
                 self.broken.append(path.name)
                 continue
             whole = luma(image)[..., None] if self.protocol.colour == "luma" else as_rgb(image)
-            for factor in self.copies:
+            for factor in self.rescale_factors:
                 hr = whole if factor == 1 else imresize(whole, factor)
                 height, width = hr.shape[:2]
                 if not self.degrade_patch:  # the part of the image that is a multiple of every scale
@@ -237,7 +237,14 @@ class TrainingSet:
 
     def _stored(self, paths: Sequence[Path], root: Path, skip_broken: bool) -> Path:
         """The folder in ``root`` with the pixels of these images; made when it is not there."""
-        content = [self.protocol.name, self.scales, self.copies, self.patch, self.degrade_patch, skip_broken]
+        content = [
+            self.protocol.name,
+            self.scales,
+            self.rescale_factors,
+            self.patch,
+            self.degrade_patch,
+            skip_broken,
+        ]
         content.append(hash_files(paths))
         folder = root / hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
         if not (folder / "index.json").exists():
@@ -270,7 +277,7 @@ class TrainingSet:
 
     def _places(self, side: Tensor) -> Tensor:
         """How many places a patch has along a side."""
-        return side - self.patch + 1 if self.overlap else side // self.patch
+        return side - self.patch + 1 if self.random_crops else side // self.patch
 
 
 class _Batches(Dataset[Batch]):

@@ -17,7 +17,7 @@ class Run:
         weights: the safetensors file.
         history: {"step", "loss", "learning_rate"} every ``LOG_EVERY`` steps and at each saved state; the
             loss is the mean since the last. Also at each validation.
-        validation: {"step", "psnr": {scale: {"interpolation", "model"}}, "silent": {ReLU: maps}} for each
+        validation: {"step", "psnr": {scale: {"interpolation", "model"}}, "dead": {ReLU: maps}} for each
             validation; ``silent`` as of ``features.silent_maps``, on the first batch.
     """
 
@@ -48,9 +48,9 @@ def load_state(path: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
         # what is new since there are states
         new = {
             "residual": True,
-            "candidates": 1,
-            "bias_rate": 1.0,
-            "revive_every": 0,
+            "hard_mining_candidates": 1,
+            "bias_lr_factor": 1.0,
+            "reinitialise_every": 0,
             "init": None,
             "validation_set": wanted["validation_set"],
         }

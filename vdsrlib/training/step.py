@@ -33,11 +33,11 @@ def training_set(recipe: Recipe, paths: Sequence[Path], **options: Any) -> Train
         get_protocol(recipe.protocol),
         recipe.scales,
         patch=recipe.patch_size,
-        overlap=recipe.overlap,
+        random_crops=recipe.random_crops,
         degrade_patch=recipe.degrade_patch,
         orientations=recipe.orientations,
-        copies=recipe.copies,
-        candidates=recipe.candidates,
+        rescale_factors=recipe.rescale_factors,
+        hard_mining_candidates=recipe.hard_mining_candidates,
         seed=recipe.seed,
         **options,
     )
@@ -66,9 +66,9 @@ def forward_backward(recipe: Recipe, network: nn.Module, ilr: Tensor, hr: Tensor
     with without_tf32(benchmark=ilr.is_cuda):  # patches are always of one size
         with torch.autocast(ilr.device.type, dtype=torch.bfloat16, enabled=reduced):
             sr = network(ilr)
-        if recipe.loss == "sum":
+        if recipe.loss == "sse":
             loss = 0.5 * nn.functional.mse_loss(sr, hr, reduction="sum") / len(hr)
-        elif recipe.loss == "mean":
+        elif recipe.loss == "mse":
             loss = nn.functional.mse_loss(sr, hr)
         else:
             loss = nn.functional.l1_loss(sr, hr)
@@ -91,6 +91,6 @@ def loss_curve(recipe: Recipe, paths: Sequence[Path]) -> list[float]:
         losses.append(forward_backward(recipe, model, *data.batch(step, recipe.batch_size)).item())
         if not math.isfinite(losses[-1]):
             break
-        optimizer.set_rate(recipe.rate(step))
+        optimizer.set_rate(recipe.lr_at(step))
         optimizer.step()
     return losses

@@ -271,11 +271,11 @@ class _Training:
                 self.validate(log)  # in which the run was ended, or failed
                 self.save()
             for ilr, hr in batches:
-                rate = recipe.rate(self.step)
+                rate = recipe.lr_at(self.step)
                 self.optimizer.set_rate(rate)
                 losses.append(advance(ilr, hr))
                 self.step += 1
-                if recipe.revive_every and self.step % recipe.revive_every == 0:
+                if recipe.reinitialise_every and self.step % recipe.reinitialise_every == 0:
                     self.revive()
                 # Several processes must agree where to stop; to ask at every step would cost them time.
                 asking = world.size == 1 or self.step % LOG_EVERY == 0
@@ -366,8 +366,8 @@ class _Training:
         if math.isfinite(loss) and weights.all():
             return
         kept = f"; {self.state_file}, saved before, is kept" if self.state_file.exists() else ""
-        clip, theta = self.recipe.clip, self.recipe.theta
-        clipping = "clip the gradients" if clip == "none" else f"a theta below {theta:g}"
+        clip, theta = self.recipe.clip, self.recipe.clip_theta
+        clipping = "clip the gradients" if clip == "none" else f"a clip_theta below {theta:g}"
         raise Diverged(
             f"The loss or a weight is no longer finite by step {self.step}, at a learning rate of {rate:g}. "
             f"Write a lower learning_rate, or {clipping}{kept}.",
@@ -386,10 +386,10 @@ class _Training:
         batch = self.data.batch(0, self.recipe.batch_size)[0].to(self.world.device)
         silent = count_dead_maps(self.ema_model, batch)
         share = sum(silent.values()) / (self.recipe.width * (self.recipe.depth - 1))
-        log.add_scalar("silent maps", share, self.step)
+        log.add_scalar("dead maps", share, self.step)
         picture = as_rgb(sample_patches(self.ema_model, self.data))
         log.add_image("ILR, SR, HR", picture, self.step, dataformats="HWC")
-        self.run.validation.append({"step": self.step, "psnr": psnr, "silent": silent})
+        self.run.validation.append({"step": self.step, "psnr": psnr, "dead": silent})
         found = ", ".join(
             f"x{scale} {value['model']:.2f} dB ({value['model'] - value['interpolation']:+.2f})"
             for scale, value in psnr.items()

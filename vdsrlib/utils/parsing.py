@@ -62,7 +62,7 @@ def parse_scales(value: Any) -> tuple[float, ...]:
     return tuple(sorted(scales))
 
 
-def parse_copies(value: Any) -> tuple[float, ...]:
+def parse_rescale_factors(value: Any) -> tuple[float, ...]:
     """Factors above 0 and up to 1, by which images are resized: ``1_0.7_0.5``, ``[1, 0.7]``, 1.
 
     Raises:
@@ -75,8 +75,8 @@ def parse_copies(value: Any) -> tuple[float, ...]:
         factors = ()
     if not (factors and all(0 < factor <= 1 for factor in factors)):
         raise InputError(
-            f"copies is {value!r}; write factors above 0 and up to 1, such as 1_0.7_0.5, with papermill as "
-            "text: -r copies 1_0.7_0.5."
+            f"rescale_factors is {value!r}; write factors above 0 and up to 1, such as 1_0.7_0.5; "
+            "with papermill as text: -r rescale_factors 1_0.7_0.5."
         )
     return factors
 
