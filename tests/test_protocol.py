@@ -151,7 +151,7 @@ def test_network_range(protocol, photo):
 def test_names():
     assert get_protocol("paper") is PAPER
     assert get_protocol("replication") is REPLICATION
-    with pytest.raises(InputError, match="'papre'; write paper or replication"):
+    with pytest.raises(InputError, match="'papre'; choose paper or replication"):
         get_protocol("papre")
 
 

@@ -16,6 +16,7 @@ from vdsrlib.imaging.colour import as_rgb, luma, to_float, to_uint8
 from vdsrlib.imaging.crops import modcrop_length
 from vdsrlib.imaging.degradation import DEGRADATIONS
 from vdsrlib.imaging.resize import Array
+from vdsrlib.utils.parsing import lookup
 
 
 class Score(NamedTuple):
@@ -155,6 +156,4 @@ def get_protocol(name: str) -> Protocol:
     Raises:
         InputError: there is none.
     """
-    if name not in PROTOCOLS:
-        raise InputError(f"Unknown protocol {name!r}; write {' or '.join(PROTOCOLS)}.")
-    return PROTOCOLS[name]
+    return lookup(PROTOCOLS, name, "protocol")

@@ -303,7 +303,7 @@ class TestDoctor:
         status, out, _ = call_cli("doctor")
         assert status == 1
         (line,) = (line for line in out.splitlines() if line.startswith("FAIL engines"))
-        assert "VDSR_ENGINE is abacus; Unknown engine 'abacus'; write auto, " in line
+        assert "VDSR_ENGINE is abacus; unknown engine 'abacus'; choose auto, " in line
         monkeypatch.delenv("VDSR_ENGINE")
         monkeypatch.setattr(backends, "installed", lambda device: ("ncnn", "torch"))
         monkeypatch.setitem(backends.BACKENDS, "ncnn", lambda model: 1 / 0)
@@ -319,7 +319,7 @@ class TestDoctor:
         assert status == 1
         for part in (
             "no-such-package is not installed",
-            "device: Unknown",
+            "device: unknown",
             "data: The variable",
             "weights: ",
         ):
@@ -382,7 +382,7 @@ WRONG = {
     "HTML as weights": ("evaluate --images set --scale 2 --weights page.safetensors", "damaged"),
     "cut weights": ("features photo.png maps --scale 2 --weights cut.safetensors", "damaged"),
     "image as weights": ("resolve photo.png out.png --scale 2 --weights photo.png", "damaged"),
-    "unknown device": ("resolve photo.png out.png --scale 2 --device tpu", "Unknown device 'tpu'"),
+    "unknown device": ("resolve photo.png out.png --scale 2 --device tpu", "unknown device 'tpu'"),
     "no such device": (f"resolve photo.png out.png --scale 2 --device {ABSENT}", f"no {ABSENT} device"),
     "empty folder": ("evaluate --images empty --scale 2", "no image in empty"),
     "no folder": ("evaluate --images none --scale 2", "no folder none"),
@@ -394,7 +394,7 @@ WRONG = {
         "evaluate --images set --scale 2 --protocol replication",
         "choose weights or a",
     ),
-    "unknown recipe": ("train --recipe beast", "Unknown recipe 'beast'"),
+    "unknown recipe": ("train --recipe beast", "unknown recipe 'beast'"),
     "wrong scales": ("train --scales 2_y", "'y'"),
     "no steps": ("train --steps 0", "steps is 0"),
     "half a step": ("train --steps 1.5", "--steps"),

@@ -304,7 +304,7 @@ class TestFolder:
         ("option", "value", "part"),
         [
             ("--memory", "0", "argument --memory: '0' is no whole number from 1 to 1000000"),
-            ("--engine", "abacus", "Unknown engine 'abacus'; write auto, "),
+            ("--engine", "abacus", "unknown engine 'abacus'; choose auto, "),
             ("--max-megapixels", "x", "argument --max-megapixels: 'x' is no whole number"),
         ],
     )

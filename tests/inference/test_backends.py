@@ -131,7 +131,7 @@ def test_ctrl_c_after_openvino():
 
 
 def test_refusals(make_model, monkeypatch):
-    with pytest.raises(InputError, match="Unknown engine 'tensorrt'; write auto, onnxruntime"):
+    with pytest.raises(InputError, match="unknown engine 'tensorrt'; choose auto, onnxruntime"):
         backends.prepare(make_model(), "tensorrt")
     monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"no onnxruntime here: pip install 'vdsrlib\[fast\]'"):

@@ -143,9 +143,9 @@ def test_papermill_scales_mean_what_was_typed(papermill, tmp_path, spelling, sca
         ("-p scales 1.5_2", "-r scales 1.5_2_3"),
         ("-p scales 243", "-r scales 1.5_2_3"),
         ("-p scalse 2_3", "did you mean scales?"),
-        ("-p recipe papr", "Unknown recipe 'papr'; write"),
+        ("-p recipe papr", "unknown recipe 'papr'; choose"),
         ("-p batch_size many", "batch_size is 'many'; write a whole number"),
-        ("-p device tpu", "Unknown device 'tpu'"),
+        ("-p device tpu", "unknown device 'tpu'"),
     ],
 )
 def test_papermill_wrong_values_stop_with_what_to_write(papermill, tmp_path, typed, sentence):

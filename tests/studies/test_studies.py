@@ -106,8 +106,8 @@ class TestGrid:
     @pytest.mark.parametrize(
         ("name", "options", "sentence"),
         [
-            ("dept", {}, "Unknown study 'dept'; write depth, residual"),
-            ("depth", {"size": "large"}, "Unknown size 'large'; write micro or full"),
+            ("dept", {}, "unknown study 'dept'; choose depth, residual"),
+            ("depth", {"size": "large"}, "unknown size 'large'; choose micro or full"),
             ("depth", {"seeds": 0}, "seeds is 0; write how many"),
             ("depth", {"values": "2_4_8"}, "'2_4_8' is no whole number"),
             ("depth", {"values": "1"}, "depth is 1"),
@@ -406,7 +406,7 @@ class TestProcesses:
     @pytest.mark.parametrize(
         ("typed", "sentence"),
         [
-            (["dept"], "Unknown study 'dept'"),
+            (["dept"], "unknown study 'dept'"),
             (["depth", "--values", "deep"], "'deep' is no whole number"),
             (["depth", "--validations", "0"], "validations is 0; write a whole number from 1 up"),
             (["depth", "--data-path", "nowhere"], "data_path names nowhere, which is not a folder"),

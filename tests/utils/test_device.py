@@ -34,7 +34,7 @@ def test_empty_variable_is_no_device(monkeypatch):
 
 @pytest.mark.parametrize("name", ["gpu", "CPU", "", "cpu:x"])
 def test_unknown_device(name):
-    with pytest.raises(InputError, match=r"Unknown device .* write auto, cpu"):
+    with pytest.raises(InputError, match=r"unknown device .* choose auto, cpu"):
         choose_device(name)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vdsrlib.errors import InputError
-from vdsrlib.utils.parsing import parse_rescale_factors, parse_scale, parse_scales, refuse_unknown
+from vdsrlib.utils.parsing import lookup, parse_rescale_factors, parse_scale, parse_scales, refuse_unknown
 
 DIGITS = [*chain.from_iterable(combinations(range(2, 9), n) for n in range(1, 8))]
 
@@ -143,3 +143,16 @@ class TestUnknownNames:
     def test_far_from_all(self):
         with pytest.raises(InputError, match="no parameter zzz; it has scales, steps"):
             refuse_unknown([self.CHAPTER, "# Parameters\nzzz = [1, 2]\n"])
+
+
+class TestLookup:
+    def test_finds_the_entry(self):
+        assert lookup({"a": 1, "b": 2}, "b", "letter") == 2
+
+    @pytest.mark.parametrize(
+        ("table", "choices"),
+        [({"a": 1}, "a"), ({"a": 1, "b": 2}, "a or b"), (dict(zip("abc", "xyz", strict=True)), "a, b or c")],
+    )
+    def test_lists_the_choices(self, table, choices):
+        with pytest.raises(InputError, match=f"^unknown letter 'd'; choose {choices}$"):
+            lookup(table, "d", "letter")

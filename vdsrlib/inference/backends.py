@@ -25,6 +25,7 @@ from vdsrlib.errors import InputError, Notice
 from vdsrlib.inference.onnx import to_onnx
 from vdsrlib.models.vdsr import VDSR
 from vdsrlib.utils.device import without_tf32
+from vdsrlib.utils.parsing import unknown
 
 Network = Callable[[Tensor], Tensor]
 """From ILR to SR, 1 x C x H x W, float32, in the network's range and on its device."""
@@ -51,7 +52,7 @@ def prepare(model: VDSR, engine: str | Network = "auto") -> Network:
     if engine == "auto":
         engine = os.environ.get("VDSR_ENGINE") or "auto"
     if engine not in ("auto", *BACKENDS):
-        raise InputError(f"Unknown engine {engine!r}; write auto, {', '.join(BACKENDS)}.")
+        raise unknown("engine", engine, ("auto", *BACKENDS))
     device = next(model.parameters()).device
     key = engine, device, torch.get_num_threads(), _digest(model)
     kept = _prepared.get(model)

@@ -18,7 +18,7 @@ from vdsrlib.studies.verdicts import (
 )
 from vdsrlib.training.recipe import Recipe
 from vdsrlib.training.recipes import RECIPES, get_recipe
-from vdsrlib.utils.parsing import parse_scales
+from vdsrlib.utils.parsing import lookup, parse_scales
 
 VALIDATION_SET = "Set5"  # unless said otherwise
 
@@ -72,9 +72,7 @@ class Study(NamedTuple):
 
     def size(self, name: str) -> Size:
         """The size of that name."""
-        if name not in ("micro", "full"):
-            raise InputError(f"Unknown size {name!r}; write micro or full.")
-        return self.micro if name == "micro" else self.full
+        return lookup({"micro": self.micro, "full": self.full}, name, "size")
 
 
 # What each study varies.
@@ -311,9 +309,7 @@ def get_study(name: str) -> Study:
     Raises:
         InputError: there is none.
     """
-    if name not in STUDIES:
-        raise InputError(f"Unknown study {name!r}; write {', '.join(STUDIES)}.")
-    return STUDIES[name]
+    return lookup(STUDIES, name, "study")
 
 
 def parse_values(study: Study, typed: Any) -> tuple[Any, ...]:

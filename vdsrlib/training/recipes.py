@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Any
 
-from vdsrlib.errors import InputError
 from vdsrlib.training.recipe import Recipe
+from vdsrlib.utils.parsing import lookup
 
 RECIPES = {
     recipe.name: recipe
@@ -81,7 +81,6 @@ def get_recipe(name: str, **changes: Any) -> Recipe:
     Raises:
         InputError: there is no such recipe, or a field has a value that it cannot have.
     """
-    if name not in RECIPES:
-        raise InputError(f"Unknown recipe {name!r}; write {', '.join(RECIPES)}.")
+    recipe = lookup(RECIPES, name, "recipe")
     given = {key: value for key, value in changes.items() if value is not None}
-    return dataclasses.replace(RECIPES[name], **given)
+    return dataclasses.replace(recipe, **given)

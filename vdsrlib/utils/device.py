@@ -8,7 +8,9 @@ from importlib.metadata import version
 import torch
 
 from vdsrlib.errors import InputError
+from vdsrlib.utils.parsing import unknown
 
+DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps")
 PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "pillow", "safetensors")
 
 
@@ -33,13 +35,13 @@ def choose_device(name: str = "auto") -> torch.device:
     }
     kind = name.split(":")[0]
     if kind not in available:
-        raise InputError(f"Unknown device {name!r}; write auto, cpu, cuda, cuda:1 or mps.")
+        raise unknown("device", name, DEVICES)
     if not available[kind]:
         raise InputError(f"This machine has no {kind} device; write cpu or auto.")
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise InputError(f"Unknown device {name!r}; write auto, cpu, cuda, cuda:1 or mps.") from error
+        raise unknown("device", name, DEVICES) from error
     if kind == "cuda" and (device.index or 0) >= (count := torch.cuda.device_count()):
         raise InputError(f"This machine has no {name}; write a number below {count}.")
     return device

@@ -1,15 +1,46 @@
-"""What people type: scales in any spelling, and names of notebook parameters that do not exist."""
+"""Parse what people type: names, scales in any spelling, sizes, and a notebook's parameters."""
 
 import ast
 import difflib
 import math
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeVar
 
 from vdsrlib.errors import InputError
 
 LARGEST_SCALE = 8
+
+Entry = TypeVar("Entry")
+
+
+def lookup(table: Mapping[str, Entry], name: str, kind: str) -> Entry:
+    """Return the entry of a table by its name.
+
+    Args:
+        table: what there is, by name.
+        name: what the user asks for.
+        kind: what the entries are, in the singular, for the message.
+
+    Raises:
+        InputError: the table has no such name; the message lists those it has.
+
+    >>> lookup({"paper": 1, "replication": 2}, "paper", "protocol")
+    1
+    >>> lookup({"paper": 1, "replication": 2}, "papre", "protocol")
+    Traceback (most recent call last):
+    vdsrlib.errors.InputError: unknown protocol 'papre'; choose paper or replication
+    """
+    if name not in table:
+        raise unknown(kind, name, table)
+    return table[name]
+
+
+def unknown(kind: str, name: str, choices: Collection[str]) -> InputError:
+    """Make the error for a name that is none of the choices."""
+    *others, last = choices
+    listed = f"{', '.join(others)} or {last}" if others else last
+    return InputError(f"unknown {kind} {name!r}; choose {listed}")
 
 
 def parse_scale(value: Any) -> float:
