@@ -35,7 +35,7 @@ def ship(folder: Path, weights: Path, records: Path) -> None:
         InputError: float16 moves its scores by more than ``MOVED``, or it was made without the image sets.
     """
     target, record = weights / f"{folder.name}.safetensors", records / f"{folder.name}.json"
-    trained = checkpoint.load(folder / "weights.safetensors")
+    trained = checkpoint.load(folder / "weights.safetensors", "cpu")
     halved = deepcopy(trained.model).half()
     if _shipped(target, record, halved, trained.info):
         return
@@ -75,7 +75,7 @@ def _shipped(target: Path, record: Path, halved: torch.nn.Module, info: dict) ->
         return False
     if json.loads(record.read_text(encoding="utf-8"))["weights"]["sha256"] != hash_file(target):
         return False  # the last time was cut off between the two
-    there = checkpoint.load(target)
+    there = checkpoint.load(target, "cpu")
     pairs = zip(there.model.state_dict().values(), halved.state_dict().values(), strict=True)
     return there.info == info and all(torch.equal(one, other.float()) for one, other in pairs)
 

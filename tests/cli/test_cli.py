@@ -57,7 +57,7 @@ class TestEvaluate:
                 assert 15 < row[method]["psnr"] < 45
                 assert 0.3 < row[method]["ssim"] < 1
         assert (record["scale"], record["protocol"], record["data"]) == (2.5, "paper", "set")
-        assert record["weights"]["sha256"] == checkpoint.load(tiny).hash
+        assert record["weights"]["sha256"] == checkpoint.load(tiny, "cpu").hash
         assert record["versions"]["python"]
         assert record["device"]
 
@@ -255,7 +255,7 @@ class TestFeatures:
         assert features(image=tmp_path / "a.png")[0] == 0
         assert calls == [2, 3]  # luma and chroma
         monkeypatch.undo()
-        weights = checkpoint.load(tmp_path / "w.safetensors")
+        weights = checkpoint.load(tmp_path / "w.safetensors", "cpu")
         wanted = to_uint8(degrade_and_upscale(weights.model, read_image(tmp_path / "a.png"), 2, PAPER).sr)
         apart = np.abs(read_image(tmp_path / "maps/sr.png").astype(int) - wanted)
         assert apart.max() <= 1

@@ -28,7 +28,7 @@ def no_forced_engine(monkeypatch):
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (37, 64), (64, 37), (128, 131)])
 def test_shipped_weights_in_every_runtime(name, size):
     pytest.importorskip(name)
-    model = checkpoint.load().model
+    model = checkpoint.load(device="cpu").model
     ilr = torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(1))
     found = backends.prepare(model, name)(ilr)
     torch.testing.assert_close(found, backends.prepare(model, "torch")(ilr), rtol=0, atol=1e-5)
@@ -154,7 +154,7 @@ def test_the_set5_table_is_the_same(data, scale, monkeypatch):
     """Mean PSNR to 0.001 dB, of every engine; on one image."""
     for name in RUNTIMES:
         pytest.importorskip(name)
-    model = checkpoint.load().model
+    model = checkpoint.load(device="cpu").model
     paths = list_images(data / "Set5")[1:2]  # the smallest; the whole table is in tests/benchmarks
     scores = {}
     for name in (*RUNTIMES, "torch"):
@@ -168,7 +168,7 @@ def test_the_set5_table_is_the_same(data, scale, monkeypatch):
 @pytest.mark.parametrize("name", ["vdsr", "vdsr-rgb"])
 def test_half_precision_costs_no_decibels(photo, name):
     """Less than 0.002 dB of the shipped networks, where it is most: at x2."""
-    trained = checkpoint.load(checkpoint.WEIGHTS / f"{name}.safetensors")
+    trained = checkpoint.load(checkpoint.WEIGHTS / f"{name}.safetensors", "cpu")
     rules = get_protocol(trained.protocol)
     hr = rules.ground_truth(photo[:64, :64], 2)
     ilr = rules.degrade(hr, 2)[1]
@@ -194,7 +194,7 @@ def test_half_precision_is_refused_where_it_loses_too_much(make_model, bias):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 def test_engines_of_a_gpu():
-    model = checkpoint.load().model
+    model = checkpoint.load(device="cpu").model
     ilr = torch.rand(1, 1, 100, 70, generator=torch.Generator().manual_seed(1))
     wanted = backends.prepare(model, "torch")(ilr)
     model.cuda()

@@ -20,7 +20,7 @@ def test_onnx_runtime_gives_the_same_at_every_size(call_cli, tmp_path, request, 
     status, out, error = call_cli("export", path, "--weights", weights)
     assert (status, error) == (0, "")
     assert "protocol" in out
-    loaded = checkpoint.load(weights)
+    loaded = checkpoint.load(weights, "cpu")
     session = onnxruntime.InferenceSession(path)
     for shape in ((1, 20, 31), (1, 1, 1), (2, 64, 7)):
         ilr = np.random.default_rng(0).random((shape[0], loaded.model.channels, *shape[1:]), np.float32)

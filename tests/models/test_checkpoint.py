@@ -49,7 +49,7 @@ def write_mat(path, model):
 def refused(path) -> str:
     """The one sentence with which a file is refused."""
     with pytest.raises(InputError) as caught:
-        checkpoint.load(path)
+        checkpoint.load(path, "cpu")
     message = str(caught.value)
     assert path.name in message
     assert len(message) < 600
@@ -66,7 +66,7 @@ def test_round_trip(tmp_path, make_model, channels):
     model = make_model(channels, depth=4, width=5)
     path = tmp_path / "new folder" / "weights.safetensors"
     checkpoint.save(path, model, {**INFO, "note": "Ä β", "validation": {"x2": 30.5}})
-    loaded = checkpoint.load(path)
+    loaded = checkpoint.load(path, "cpu")
     assert same_weights(loaded.model, model)
     assert not loaded.model.training
     sizes = {"depth": 4, "width": 5, "channels": channels, "residual": True}
@@ -87,7 +87,7 @@ def test_passport_is_required(tmp_path, make_model):
 
 @pytest.mark.parametrize(("scale", "psnr"), [(2, 37.5269), (3, 33.6583), (4, 31.3430)])
 def test_weights_of_the_authors(data, reference, scale, psnr):
-    loaded = checkpoint.load(reference / "VDSR_Official.mat")
+    loaded = checkpoint.load(reference / "VDSR_Official.mat", "cpu")
     assert (loaded.model.depth, loaded.model.width, loaded.model.channels) == (20, 64, 1)
     result = evaluate(loaded.model, get_protocol(loaded.protocol), list_images(data / "Set5"), scale)
     assert result["mean"]["model"]["psnr"] == pytest.approx(psnr, abs=0.005)
@@ -95,7 +95,7 @@ def test_weights_of_the_authors(data, reference, scale, psnr):
 
 def test_shipped_weights():
     """They load, and beat interpolation on a photograph at every scale that they name."""
-    loaded = checkpoint.load()
+    loaded = checkpoint.load(device="cpu")
     assert checkpoint.DEFAULT in checkpoint.shipped_weights()
     assert (loaded.model.depth, loaded.model.width) == (20, 64)
     image = read_image(embedded(["chelsea.png"])[0])[60:180, 100:244]
@@ -107,7 +107,7 @@ def test_shipped_weights():
 def test_matconvnet_layout(tmp_path, make_model):
     model = make_model(depth=4, width=5)
     write_mat(tmp_path / "m.mat", model)
-    loaded = checkpoint.load(tmp_path / "m.mat")
+    loaded = checkpoint.load(tmp_path / "m.mat", "cpu")
     assert same_weights(loaded.model, model)
     assert loaded.protocol == "paper"
 
@@ -115,6 +115,22 @@ def test_matconvnet_layout(tmp_path, make_model):
 def test_missing(tmp_path):
     assert "There is no weights file" in refused(tmp_path / "none.safetensors")
     assert "There is no weights file" in refused(tmp_path)
+
+
+def test_shipped_weights_by_name(tmp_path, make_model, monkeypatch):
+    """Each of them; a file of the same name comes first, a folder does not."""
+    for path in checkpoint.shipped_weights():
+        assert checkpoint.load(path.stem, "cpu").hash == hash_file(path)
+    assert checkpoint.load(device="cpu").hash == checkpoint.load("vdsr", "cpu").hash
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "vdsr").mkdir()
+    assert checkpoint.load("vdsr", "cpu").model.depth == 20
+    checkpoint.save("mine.safetensors", make_model(), INFO)
+    (tmp_path / "mine.safetensors").rename("vdsr-rgb")
+    assert checkpoint.load("vdsr-rgb", "cpu").model.depth == 3
+    for name in ("vdsr-rbg", "paper", ""):
+        with pytest.raises(InputError, match=rf"unknown weights '{name}'; choose paper-2, .*, vdsr"):
+            checkpoint.load(name)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".mat", ".pth", ""])
@@ -204,7 +220,7 @@ def test_tensors_that_do_not_fit(tmp_path, make_model, tensors, reason):
     write_safetensors(path, make_model(), tensors)
     refused(path)
     with pytest.raises(InputError, match=reason):
-        checkpoint.load(path)
+        checkpoint.load(path, "cpu")
 
 
 @pytest.mark.parametrize(
@@ -232,7 +248,7 @@ def test_tensors_that_do_not_fit(tmp_path, make_model, tensors, reason):
 def test_damaged_metadata(tmp_path, make_model, metadata):
     path = tmp_path / "w.safetensors"
     write_safetensors(path, make_model())
-    checkpoint.load(path)
+    checkpoint.load(path, "cpu")
     write_safetensors(path, make_model(), **metadata)
     refused(path)
 
@@ -241,7 +257,7 @@ def test_a_claim_takes_no_memory(tmp_path, make_model):
     """Terabytes, by the metadata of a file of a few KiB."""
     write_safetensors(tmp_path / "w.safetensors", make_model(), width="300000")
     with pytest.raises(InputError, match="does not fit the network"):
-        checkpoint.load(tmp_path / "w.safetensors")
+        checkpoint.load(tmp_path / "w.safetensors", "cpu")
 
 
 class TestFailingSave:
@@ -284,4 +300,4 @@ def test_header_length_that_looks_like_a_pickle(make_model, tmp_path, length):
     if header > length:
         pytest.skip("the header is longer without padding")
     assert path.read_bytes()[:2] == bytes((0x80, length >> 8))
-    assert checkpoint.load(path).info["padding"] == info["padding"]
+    assert checkpoint.load(path, "cpu").info["padding"] == info["padding"]

@@ -332,7 +332,7 @@ def test_eight_orientations_are_a_column_of_their_own_and_better():
 @pytest.mark.parametrize("name", TABLES)
 def test_measured_cells_are_reproduced(data, name):
     """Set5 at x2 whole, and one image of each other set at x3."""
-    network = load(TABLES[name])
+    network = load(TABLES[name], "cpu")
     for test_name, by_scale in committed(f"{name}.json")["results"]["scores"].items():
         scale, count = ("2", 5) if test_name == "Set5" else ("3", 1)
         paths = list_images(data / test_name)[:count]
@@ -346,7 +346,7 @@ def test_measured_cells_are_reproduced(data, name):
 
 @pytest.mark.parametrize(("name", "scale"), [("paper-2", 3), ("replication-2_3_4", 4)])
 def test_measured_cells_of_table_2_are_reproduced(data, name, scale):
-    network = load(WEIGHTS / f"{name}.safetensors")
+    network = load(WEIGHTS / f"{name}.safetensors", "cpu")
     found = evaluate(network.model, get_protocol(network.protocol), list_images(data / "Set5"), scale)["mean"]
     rules, trained = name.split("-")
     kept = committed("04_evaluate.json")["results"]["table 2"][rules][str(scale)]

@@ -59,8 +59,8 @@ def test_shipped_networks_are_the_trained_ones_in_half_the_room(package, runs):
         with safe_open(file, framework="pt") as stored:
             assert all(stored.get_tensor(key).dtype == torch.float16 for key in stored.keys())  # noqa: SIM118
         trained, shipped = (
-            checkpoint.load(runs / "weights" / name / "weights.safetensors"),
-            checkpoint.load(file),
+            checkpoint.load(runs / "weights" / name / "weights.safetensors", "cpu"),
+            checkpoint.load(file, "cpu"),
         )
         assert shipped.info == trained.info
         for before, after in zip(trained.model.parameters(), shipped.model.parameters(), strict=True):
@@ -96,7 +96,7 @@ def test_what_was_trained_without_the_image_sets_is_not_shipped(package, runs, m
     """And the networks beside it are."""
     monkeypatch.setattr(ship, "EMBEDDED_NAME", "tiny")
     root = shutil.copytree(runs / "weights", tmp_path / "weights")
-    trained = checkpoint.load(root / "vdsr" / "weights.safetensors")
+    trained = checkpoint.load(root / "vdsr" / "weights.safetensors", "cpu")
     other = {**trained.info, "validation": {"Set5": trained.info["validation"]["tiny"]}}
     checkpoint.save(root / "replication-2" / "weights.safetensors", trained.model, other)
     shutil.copytree(runs / "images" / "tiny", tmp_path / "images" / "Set5")
@@ -135,4 +135,4 @@ def test_a_network_trained_anew_takes_the_place_of_the_former(package, runs):
     shutil.copy(package / "replication-2.safetensors", file)
     ship.main(runs / "weights")
     assert json.loads(record.read_text())["weights"]["sha256"] == hash_file(file)
-    assert checkpoint.load(file).protocol == "paper"
+    assert checkpoint.load(file, "cpu").protocol == "paper"

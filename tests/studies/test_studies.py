@@ -176,13 +176,13 @@ class TestWithoutResidual:
     def test_weights_stay_what_they_are(self, model, tmp_path):
         info = {"protocol": "paper", "scales": [2], "recipe": "test", "data": "-"}
         checkpoint.save(tmp_path / "direct.safetensors", model, info)
-        loaded = checkpoint.load(tmp_path / "direct.safetensors")
+        loaded = checkpoint.load(tmp_path / "direct.safetensors", "cpu")
         assert "not residual" in loaded.summary()
         ilr = torch.rand(1, 1, 20, 24)
         assert torch.equal(loaded.model(ilr), model(ilr))
 
     def test_shipped_weights_are_residual(self):
-        assert checkpoint.load().model.global_skip
+        assert checkpoint.load(device="cpu").model.global_skip
 
     @pytest.mark.parametrize("engine", BACKENDS)
     def test_every_engine(self, model, engine):
@@ -217,7 +217,7 @@ class TestWithoutResidual:
         assert call_cli("export", "direct.onnx", "--weights", "run/weights.safetensors")[0] == 0
         ilr = torch.rand(1, 1, 20, 24)
         (found,) = onnxruntime.InferenceSession("direct.onnx").run(None, {"ilr": ilr.numpy()})
-        wanted = checkpoint.load("run/weights.safetensors").model.residual(ilr)
+        wanted = checkpoint.load("run/weights.safetensors", "cpu").model.residual(ilr)
         np.testing.assert_allclose(found, wanted.detach().numpy(), atol=1e-5)
 
     def test_tiles(self, model, photo):

@@ -84,7 +84,7 @@ def train(tmp_path, images):
 
 def weights(run_or_path) -> dict[str, torch.Tensor]:
     path = getattr(run_or_path, "weights", run_or_path)
-    return checkpoint.load(path).model.state_dict()
+    return checkpoint.load(path, "cpu").model.state_dict()
 
 
 def identical(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -383,7 +383,7 @@ class TestRun:
         files = {"weights.safetensors", "state.pt", "state.lock", "samples.png", "run.json"}
         assert {path.name for path in folder.iterdir()} == files
         record = json.loads((folder / "run.json").read_text())
-        loaded = checkpoint.load(run.weights)
+        loaded = checkpoint.load(run.weights, "cpu")
         assert record["history"] == run.history
         assert record["validation"] == run.validation
         assert record["validation_set"] == "Set5"
@@ -481,7 +481,7 @@ class TestRun:
 
     def test_validation_is_that_of_evaluate(self, finished, images):
         run = finished[0]
-        model = checkpoint.load(run.weights).model
+        model = checkpoint.load(run.weights, "cpu").model
         for scale, found in run.validation[-1]["psnr"].items():
             mean = evaluate(model, PAPER, [images / "Set5" / "c.png"], float(scale))["mean"]
             for method in ("interpolation", "model"):
@@ -518,7 +518,7 @@ class TestInit:
         further = train(still, name="further", init=first.weights)
         for one, other in zip(weights(first).values(), weights(further).values(), strict=True):
             torch.testing.assert_close(one, other, atol=1e-10, rtol=0)
-        info = checkpoint.load(further.weights).info
+        info = checkpoint.load(further.weights, "cpu").info
         assert info["init"] == {"file": "weights.safetensors", "sha256": hash_file(first.weights)}
         assert info["scales"] == sorted({2.5, *TINY.scales})
 
@@ -569,7 +569,7 @@ def test_average_of_the_weights(train):
 )
 def test_every_kind_of_recipe_trains(train, changes):
     run = train(dataclasses.replace(TINY, **changes))
-    loaded = checkpoint.load(run.weights)
+    loaded = checkpoint.load(run.weights, "cpu")
     assert loaded.protocol == changes.get("protocol", "paper")
     assert loaded.model.conv["1"].weight.dtype == torch.float32
     assert all(10 < value["model"] < 60 for value in run.validation[-1]["psnr"].values())

@@ -41,7 +41,7 @@ def doctor() -> list[tuple[bool, str]]:
         report.append((False, f"data: {error}"))
     try:
         for path in sorted({checkpoint.DEFAULT, *checkpoint.shipped_weights()}):
-            loaded = checkpoint.load(path)
+            loaded = checkpoint.load(path, "cpu")
             report.append((True, f"weights {path.name}: {loaded.summary()}"))
     except InputError as error:
         report.append((False, f"weights: {error}"))

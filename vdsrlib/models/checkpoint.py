@@ -18,6 +18,7 @@ from vdsrlib.errors import InputError, explain_read_error
 from vdsrlib.models.vdsr import VDSR
 from vdsrlib.protocol import get_protocol
 from vdsrlib.utils.atomic import atomic
+from vdsrlib.utils.device import choose_device
 from vdsrlib.utils.hashing import hash_file
 from vdsrlib.utils.parsing import parse_scales
 
@@ -89,26 +90,42 @@ def save(path: str | Path, model: VDSR, info: dict[str, Any]) -> None:
         temporary.write_bytes(serialize(tensors, metadata))
 
 
-def load(path: str | Path | None = None, device: torch.device | str = "cpu") -> Checkpoint:
-    """Load weights: a safetensors file of this project, or the authors' ``VDSR_Official.mat``.
+def load(name_or_path: str | Path | None = None, device: torch.device | str = "auto") -> Checkpoint:
+    """Load weights: shipped ones by name, a safetensors file of this project, or the authors' ``.mat``.
 
     Args:
-        path: the file; None for the weights that come with the package.
-        device: where the network is put.
+        name_or_path: "vdsr", "vdsr-rgb", "paper-2_3" or another of ``shipped_weights``; or a file, which
+            comes first where both are there. None is "vdsr".
+        device: where the network is put; "auto" as in ``choose_device``.
 
     Raises:
-        InputError: the file is missing, cannot be read, is truncated, a pickle, something else altogether,
-            or does not fit the network that its metadata names.
+        InputError: there are no such weights, or the file cannot be read, is truncated, a pickle, something
+            else altogether, or does not fit the network that its metadata names.
+
+    >>> net = load("vdsr-rgb", device="cpu")
+    >>> net.model.depth, net.model.channels, net.protocol
+    (20, 3, 'replication')
     """
-    path = DEFAULT if path is None else Path(path)
-    with explain_read_error(path):
-        if not path.is_file():
-            raise InputError(f"There is no weights file {path}.")
+    path = _find(DEFAULT if name_or_path is None else name_or_path)
     digest = hash_file(path)
     model, info = (_load_mat if path.suffix == ".mat" else _load_safetensors)(path)
     # channels-last convolutions are faster on CPUs and GPUs alike
-    model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(choose_device(str(device))).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Checkpoint(model.eval(), info, path.name, digest)
+
+
+def _find(name_or_path: str | Path) -> Path:
+    """The file of a path or of a shipped name."""
+    path = Path(name_or_path)
+    with explain_read_error(path):
+        if path.is_file():
+            return path
+    shipped = {found.stem: found for found in shipped_weights()}
+    if path.suffix or len(path.parts) > 1:  # a path, by its look; the names have neither
+        raise InputError(f"There is no weights file {path}.")
+    if path.name not in shipped:
+        raise InputError(f"unknown weights {path.name!r}; choose {', '.join(shipped)}")
+    return shipped[path.name]
 
 
 def _load_safetensors(path: Path) -> tuple[VDSR, dict[str, Any]]:

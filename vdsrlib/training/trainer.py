@@ -127,7 +127,7 @@ def train(
             images or training_images(data_path),
             validation or benchmark_images(validation_set, data_path),
             validation_scales or recipe.scales,
-            checkpoint.load(init) if init else None,
+            checkpoint.load(init, "cpu") if init else None,
             report if joined.is_main else discard,
         )
         if training.finished:
