@@ -1,6 +1,5 @@
 """Files are written whole or not at all."""
 
-import hashlib
 import json
 import math
 import os
@@ -10,7 +9,6 @@ import pytest
 
 from vdsrlib.errors import InputError
 from vdsrlib.utils.atomic import atomic, atomic_files, to_json, write_json
-from vdsrlib.utils.hashing import hash_file, hash_files
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
@@ -152,22 +150,3 @@ def test_json(tmp_path):
     scores = {"psnr": math.inf, "all": [math.nan, (1.5, -math.inf)], "count": 3}
     assert json.loads(to_json(scores)) == {"psnr": None, "all": [None, [1.5, None]], "count": 3}
     assert "\n" not in to_json(scores)
-
-
-def test_sha256(tmp_path):
-    (tmp_path / "a").write_bytes(b"abc")
-    assert hash_file(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
-    with pytest.raises(InputError, match=r"none cannot be read \(No such file"):
-        hash_file(tmp_path / "none")
-
-
-def test_contents(tmp_path):
-    """Another name, other bytes, another order: another hash. A link that leads nowhere has one, too."""
-    a, b, c, link = (tmp_path / name for name in ("a", "b", "c", "link"))
-    a.write_bytes(b"abc")
-    b.write_bytes(b"abc")
-    c.write_bytes(b"abd")
-    link.symlink_to(tmp_path / "nowhere")
-    found = [hash_files(paths) for paths in ([a, b], [b, a], [a, c], [a], [a, link], [])]
-    assert len(set(found)) == len(found)
-    assert hash_files([a, link]) == found[4]

@@ -2,7 +2,6 @@
 and whether a test image, or a crop of one, lies among the training images.
 """
 
-import hashlib
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,6 +13,7 @@ from vdsrlib.imaging.crops import modcrop_length
 from vdsrlib.imaging.formats import FORMATS
 from vdsrlib.imaging.image_file import open_image, read_picture, read_with_notes
 from vdsrlib.imaging.metadata import exif_orientation
+from vdsrlib.utils.hashing import hash_bytes
 
 
 class ImageInfo(NamedTuple):
@@ -72,7 +72,7 @@ def inspect_folder(folder: str | Path, patch: int = 41, scales: Sequence[float] 
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}.")
     remarks: list[Remark] = []
-    seen: dict[tuple[tuple[int, ...], bytes], str] = {}
+    seen: dict[tuple[tuple[int, ...], str], str] = {}
     for path in sorted(folder.iterdir()):
         if os.path.isdir(path):  # noqa: PTH112  which answers also for a link into a locked place
             inside = sum(inner.suffix.lower() in FORMATS for inner in path.rglob("*"))
@@ -94,7 +94,7 @@ def inspect_folder(folder: str | Path, patch: int = 41, scales: Sequence[float] 
         if min(height, width) < patch:
             size = f"{image.shape[1]}x{image.shape[0]} pixels"
             remarks.append(Remark(path.name, "skipped", f"{size}, less than a patch of {patch}x{patch}"))
-        first = seen.setdefault((image.shape, hashlib.sha256(image.tobytes()).digest()), path.name)
+        first = seen.setdefault((image.shape, hash_bytes(image)), path.name)
         if first != path.name:
             remarks.append(Remark(path.name, "counted twice", f"the same pixels as {first}"))
         with suppress(InputError), open_image(path) as file:  # Pillow does not know every TIFF

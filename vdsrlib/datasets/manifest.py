@@ -8,7 +8,6 @@ interpolation, and 64 scattered pixels, by which a copy's distance from the orig
 
 import argparse
 import base64
-import hashlib
 import json
 import sys
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ from vdsrlib.imaging.colour import as_rgb
 from vdsrlib.imaging.image_file import read_image
 from vdsrlib.protocol import PROTOCOLS, Protocol
 from vdsrlib.utils.atomic import atomic
-from vdsrlib.utils.hashing import hash_file
+from vdsrlib.utils.hashing import hash_bytes, hash_file
 
 PATH = Path(__file__).with_name("manifest.json")
 SCALES = (2, 3, 4)
@@ -79,7 +78,7 @@ def sample(image: np.ndarray) -> np.ndarray:
 
 def pixel_hash(image: np.ndarray) -> str:
     """SHA-256 of an image's RGB samples; a grey image counts three times."""
-    return hashlib.sha256(as_rgb(image).tobytes()).hexdigest()
+    return hash_bytes(as_rgb(image))
 
 
 def interpolation_psnr(image: np.ndarray, scale: float, protocol: Protocol) -> float:

@@ -1,6 +1,5 @@
 """Scores that were computed before, found by content."""
 
-import hashlib
 import json
 import math
 import time
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 
 from vdsrlib.protocol import Score
 from vdsrlib.utils.atomic import check_writable, write_json
+from vdsrlib.utils.hashing import hash_json
 
 
 class Timed(NamedTuple):
@@ -52,8 +52,7 @@ class ScoreCache:
 
     def get(self, compute: Callable[[], Score], *key: Any) -> Timed:
         """The score under this key; computed and kept when it is not there."""
-        text = json.dumps(key)
-        path = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
+        path = self.folder / f"{hash_json(key)[:32]}.json"
         try:
             kept = json.loads(path.read_text())
             score, seconds = Score(**kept["score"]), kept.get("seconds")

@@ -1,7 +1,6 @@
 """Scores: a network and interpolation, image by image, under one protocol."""
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +15,7 @@ from vdsrlib.inference.predict import Predict, check_channels, predict, predict_
 from vdsrlib.models.vdsr import VDSR
 from vdsrlib.protocol import Protocol, Score
 from vdsrlib.utils.distributed import World
-from vdsrlib.utils.hashing import hash_file
+from vdsrlib.utils.hashing import hash_bytes, hash_file
 
 METHODS = ("interpolation", "model")
 
@@ -101,7 +100,7 @@ def evaluate(
         "mean": mean,
         "failed": failed,
         "notes": [f"{path}: {'; '.join(image.notes)}." for path, image in scored if image.notes],
-        "sha256": hashlib.sha256(hashes.encode()).hexdigest(),
+        "sha256": hash_bytes(hashes.encode()),
         "seconds": sum(known) if len(known) == len(seconds) else None,
     }
 

@@ -9,7 +9,6 @@ installs ONNX Runtime; which one is fastest on a machine, tests/benchmarks/infer
 
 import copy
 import functools
-import hashlib
 import importlib.util
 import os
 import warnings
@@ -25,6 +24,7 @@ from vdsrlib.errors import InputError, Notice
 from vdsrlib.inference.onnx import to_onnx
 from vdsrlib.models.vdsr import VDSR
 from vdsrlib.utils.device import without_tf32
+from vdsrlib.utils.hashing import hash_bytes
 from vdsrlib.utils.parsing import unknown
 
 Network = Callable[[Tensor], Tensor]
@@ -105,11 +105,8 @@ def _verify(name: str, network: Network, model: VDSR) -> None:
         raise InputError(f"The engine {name} differs from PyTorch by {difference:.2g}; write torch.")
 
 
-def _digest(model: VDSR) -> bytes:
-    state = hashlib.blake2b()
-    for tensor in model.state_dict().values():
-        state.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return state.digest()
+def _digest(model: VDSR) -> str:
+    return hash_bytes(*(tensor.detach().cpu().numpy() for tensor in model.state_dict().values()))
 
 
 def _torch(model: VDSR) -> Network:

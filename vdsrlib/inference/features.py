@@ -1,6 +1,5 @@
 """What each layer makes of an image: activations, what they are in numbers, and mosaics of them."""
 
-import hashlib
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from vdsrlib.inference.predict import network_input
 from vdsrlib.models.vdsr import VDSR
 from vdsrlib.protocol import Protocol
 from vdsrlib.utils.device import without_tf32
+from vdsrlib.utils.hashing import hash_bytes
 
 # A survey keeps at most this many values (256 MiB as float16) ...
 KEPT_VALUES = 2**27
@@ -118,18 +118,17 @@ def survey(
         protocol: gives the network's range.
         progress: is given the share done, 0 to 1.
     """
-    key = hashlib.sha256(repr((ilr.shape, protocol)).encode() + ilr.tobytes())
-    for name, weights in model.state_dict().items():
-        key.update(name.encode() + weights.cpu().numpy().tobytes())
-    if key.digest() not in _SURVEYS:
-        _SURVEYS[key.digest()] = _survey(model, ilr, protocol, progress or (lambda _: None))
-    _SURVEYS.move_to_end(key.digest())
+    weights = {name: weight.cpu().numpy() for name, weight in model.state_dict().items()}
+    key = hash_bytes(repr((ilr.shape, protocol, *weights)).encode(), ilr, *weights.values())
+    if key not in _SURVEYS:
+        _SURVEYS[key] = _survey(model, ilr, protocol, progress or (lambda _: None))
+    _SURVEYS.move_to_end(key)
     while len(_SURVEYS) > KEPT_SURVEYS:
         _SURVEYS.popitem(last=False)
-    return _SURVEYS[key.digest()]
+    return _SURVEYS[key]
 
 
-_SURVEYS: OrderedDict[bytes, Survey] = OrderedDict()
+_SURVEYS: OrderedDict[str, Survey] = OrderedDict()
 
 
 @torch.inference_mode()

@@ -5,7 +5,6 @@ named after the hash of all that its results depend on: it is done once, whoever
 one goes on where it was.
 """
 
-import hashlib
 import json
 import os
 import signal
@@ -40,7 +39,7 @@ from vdsrlib.training.trainer import Images, train
 from vdsrlib.utils.atomic import write_json
 from vdsrlib.utils.device import choose_device, device_name
 from vdsrlib.utils.distributed import World, discard
-from vdsrlib.utils.hashing import hash_file
+from vdsrlib.utils.hashing import hash_file, hash_json
 from vdsrlib.utils.locks import file_lock
 
 KEPT_LOSSES = 100  # points of a loss curve in a result
@@ -282,7 +281,7 @@ def _hash(job: dict[str, Any]) -> str:
     """Of all that a run's record depends on; images count by their bytes, in their order."""
     hashes = [[hash_file(path) for path in job[name][1]] for name in ("images", "validation")]
     content = [job["recipe"].to_dict(), hashes, job["validation_scales"], job["validate_every"]]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    return hash_json(content)[:16]
 
 
 def _load_finished(folder: Path) -> dict[str, Any] | None:

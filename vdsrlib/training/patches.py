@@ -4,7 +4,6 @@ All images lie in one flat tensor, on the device or in a file, so a batch of pat
 images, at any position, scale and orientation is a single gather, on a CPU and on a GPU alike.
 """
 
-import hashlib
 import io
 import json
 import signal
@@ -28,7 +27,7 @@ from vdsrlib.imaging.resize import imresize
 from vdsrlib.protocol import Protocol
 from vdsrlib.training.pixel_store import memory_mapped, plane_bytes, tensor_of
 from vdsrlib.utils.atomic import atomic_folder, write_json
-from vdsrlib.utils.hashing import hash_files
+from vdsrlib.utils.hashing import hash_files, hash_json
 from vdsrlib.utils.locks import file_lock
 
 Batch = tuple[Tensor, Tensor]
@@ -246,7 +245,7 @@ class TrainingSet:
             skip_broken,
         ]
         content.append(hash_files(paths))
-        folder = root / hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+        folder = root / hash_json(content)[:16]
         if not (folder / "index.json").exists():
             with file_lock(root / "lock"):  # of several processes one prepares, and the others wait
                 if not (folder / "index.json").exists():
