@@ -70,15 +70,12 @@ class Survey:
     sr: np.ndarray
 
 
-def _through(model: VDSR, x: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """The batch behind every layer, by name."""
-    for i, conv in model.conv.items():
+def layer_outputs(model: VDSR, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """Yield every layer's name and output for a batch, N x C x H x W in the network's range."""
+    for name, layer in model.layers():
         with without_tf32():
-            x = conv(x)
-        yield f"conv.{i}", x
-        if i in model.relu:
-            x = model.relu[i](x)
-            yield f"relu.{i}", x
+            x = layer(x)
+        yield name, x
 
 
 @torch.inference_mode()
@@ -95,7 +92,7 @@ def activations(model: VDSR, ilr: np.ndarray, protocol: Protocol) -> Iterator[La
     Yields:
         float32 maps in the network's range.
     """
-    for name, x in _through(model, network_input(model, ilr, protocol)):
+    for name, x in layer_outputs(model, network_input(model, ilr, protocol)):
         maps = x[0].cpu().numpy()
         yield Layer(name, maps, display_range(maps))
 
@@ -145,7 +142,7 @@ def _survey(model: VDSR, ilr: np.ndarray, protocol: Protocol, progress: Callable
         bottom = min(top + rows, height)
         above = min(top, model.depth)
         strip = batch[:, :, top - above : bottom + model.depth]
-        for i, (name, x) in enumerate(_through(model, strip), start=1):
+        for i, (name, x) in enumerate(layer_outputs(model, strip), start=1):
             x = x[:, :, above : above + bottom - top]
             means = avg_pool2d(x, pooling, ceil_mode=True, count_include_pad=False)[0].cpu().numpy()
             if name not in pooled:

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from vdsrlib.errors import InputError
 from vdsrlib.models.checkpoint import Checkpoint
 from vdsrlib.models.vdsr import VDSR
@@ -31,16 +33,16 @@ def to_onnx(model: VDSR, metadata: dict[str, Any] | None = None) -> bytes:
     except ImportError as error:
         raise InputError("ONNX needs a package that is not installed: pip install 'vdsrlib[fast]'") from error
     nodes, weights, now = [], [], "ilr"
-    for i, conv in model.conv.items():
-        for part in ("weight", "bias"):
-            values = getattr(conv, part).detach().float().cpu().contiguous().numpy()
-            weights.append(numpy_helper.from_array(values, f"conv.{i}.{part}"))
-        inputs = [now, f"conv.{i}.weight", f"conv.{i}.bias"]
-        nodes.append(helper.make_node("Conv", inputs, [f"conv.{i}"], f"conv.{i}", pads=[1, 1, 1, 1]))
-        now = f"conv.{i}"
-        if i in model.relu:
-            nodes.append(helper.make_node("Relu", [now], [f"relu.{i}"], f"relu.{i}"))
-            now = f"relu.{i}"
+    for name, layer in model.layers():
+        if isinstance(layer, nn.Conv2d):
+            for part, values in layer.named_parameters():
+                array = values.detach().float().cpu().contiguous().numpy()
+                weights.append(numpy_helper.from_array(array, f"{name}.{part}"))
+            inputs = [now, f"{name}.weight", f"{name}.bias"]
+            nodes.append(helper.make_node("Conv", inputs, [name], name, pads=[1, 1, 1, 1]))
+        else:
+            nodes.append(helper.make_node("Relu", [now], [name], name))
+        now = name
     last = ("Add", ["ilr", now]) if model.global_skip else ("Identity", [now])
     nodes.append(helper.make_node(*last, ["sr"], "sr"))
     shape: list[str | int | None] = ["batch", model.channels, "height", "width"]

@@ -1,6 +1,7 @@
 """The network of the paper's Figure 2: 20 convolutions that predict what interpolation lost."""
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -54,12 +55,25 @@ class VDSR(nn.Module):
         self.conv = nn.ModuleDict({str(i): conv for i, conv in enumerate(convs, start=1)})
         self.relu = nn.ModuleDict({str(i): nn.ReLU() for i in range(1, depth)})
 
+    def layers(self) -> Iterator[tuple[str, nn.Conv2d | nn.ReLU]]:
+        """Yield the layers by name, in order: conv.1, relu.1, conv.2 ... relu.19, conv.20.
+
+        This is the one definition of the network's shape; what computes, draws or exports it reads it here.
+        """
+        for i, conv in self.conv.items():
+            assert isinstance(conv, nn.Conv2d)
+            yield f"conv.{i}", conv
+            if i in self.relu:
+                relu = self.relu[i]
+                assert isinstance(relu, nn.ReLU)
+                yield f"relu.{i}", relu
+
     def residual(self, ilr: Tensor) -> Tensor:
         """N x C x H x W in the protocol's range -> the last layer's output, the predicted HR - ILR."""
         x = ilr
-        for i in range(1, self.depth):
-            x = self.relu[str(i)](self.conv[str(i)](x))
-        return self.conv[str(self.depth)](x)
+        for _, layer in self.layers():
+            x = layer(x)
+        return x
 
     def forward(self, ilr: Tensor) -> Tensor:
         """N x C x H x W -> SR of the same shape; the sum keeps ILR's type (float32 under autocast)."""
@@ -73,18 +87,16 @@ def receptive_field(depth: int) -> int:
 
 def layer_table(model: VDSR) -> list[dict[str, object]]:
     """A row per convolution: name, input and output maps, weights, biases, receptive field so far."""
-    rows: list[dict[str, object]] = []
-    for i, conv in enumerate(model.conv.values(), start=1):
-        assert isinstance(conv, nn.Conv2d)
-        rows.append(
-            {
-                "layer": f"conv.{i}",
-                "in": conv.in_channels,
-                "out": conv.out_channels,
-                "weights": conv.weight.numel(),
-                "biases": conv.out_channels,
-                "receptive field": receptive_field(i),
-                "He std": round(math.sqrt(2 / (9 * conv.in_channels)), 4),
-            }
-        )
-    return rows
+    convs = [(name, layer) for name, layer in model.layers() if isinstance(layer, nn.Conv2d)]
+    return [
+        {
+            "layer": name,
+            "in": conv.in_channels,
+            "out": conv.out_channels,
+            "weights": conv.weight.numel(),
+            "biases": conv.out_channels,
+            "receptive field": receptive_field(i),
+            "He std": round(math.sqrt(2 / (9 * conv.in_channels)), 4),
+        }
+        for i, (name, conv) in enumerate(convs, start=1)
+    ]

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from vdsrlib.inference.features import _through
+from vdsrlib.inference.features import layer_outputs
 from vdsrlib.models.vdsr import VDSR
 
 
@@ -13,7 +13,9 @@ def find_dead_maps(model: VDSR, batch: Tensor) -> dict[str, Tensor]:
 
     Such a map gets no gradient from the batch. One that is zero on every patch hardly wakes again.
     """
-    return {name: x.amax((0, 2, 3)) == 0 for name, x in _through(model, batch) if name.startswith("relu")}
+    return {
+        name: x.amax((0, 2, 3)) == 0 for name, x in layer_outputs(model, batch) if name.startswith("relu")
+    }
 
 
 def count_dead_maps(model: VDSR, batch: Tensor) -> dict[str, int]:

@@ -9,13 +9,13 @@ from vdsrlib.viz.charts import COLOURS, WIDTH, _figure
 
 def network_diagram(model: VDSR) -> Figure:
     """The paper's Figure 2: the layers in a row, and the way of ILR around them."""
-    depth = model.depth
     names = ["ILR"]
-    for i, conv in enumerate(model.conv.values(), start=1):
-        assert isinstance(conv, nn.Conv2d)
-        relu = f"relu.{i}\n" if i < depth else ""
-        names.append(f"conv.{i}\n{relu}3 × 3, {conv.in_channels} → {conv.out_channels}")
-    if depth > 6:
+    for name, layer in model.layers():
+        if isinstance(layer, nn.Conv2d):
+            names.append(f"{name}\n3 × 3, {layer.in_channels} → {layer.out_channels}")
+        else:  # in the box of its convolution
+            names[-1] = names[-1].replace("\n", f"\n{name}\n")
+    if model.depth > 6:
         names[3:-2] = ["…"]
     names += ["+", "SR"] if model.global_skip else ["SR"]
     figure, axes = _figure(1, 1, WIDTH, 2.2)
@@ -32,6 +32,7 @@ def network_diagram(model: VDSR) -> Figure:
         axis.annotate("", (plus, 0.3), (plus, 0.9), arrowprops=arrow)
         axis.text(plus - 0.5, -0.25, "residual", ha="center", va="top", fontsize=9)
     axis.set(xlim=(-0.4, len(names) - 0.6), ylim=(-0.7, 1.1))
-    axis.set_title(f"VDSR: {'ILR + ' * model.global_skip}the result of {depth} convolutions", fontsize=10)
+    title = f"VDSR: {'ILR + ' * model.global_skip}the result of {model.depth} convolutions"
+    axis.set_title(title, fontsize=10)
     axis.axis("off")
     return figure
