@@ -36,10 +36,10 @@ TABLES = {
     "04_evaluate": DEFAULT,
     "04_evaluate_urban100": DEFAULT,
     "04_evaluate_ensemble": DEFAULT,
-    "04_evaluate_seed": RGB,
+    "04_evaluate_replication": RGB,
     "04_evaluate_replication_urban100": RGB,
 }
-SWEEPS = {"06_img_017": DEFAULT, "06_img_019": DEFAULT, "06_img_017_seed": RGB, "06_img_019_seed": RGB}
+SWEEPS = {"06_img_017": DEFAULT, "06_img_019": DEFAULT, "06_img_017_replication": RGB, "06_img_019_replication": RGB}
 
 
 def code_cells(notebook):
@@ -231,9 +231,9 @@ def test_table_2_is_complete_and_of_one_recipe():
 
 def test_the_numbers_in_the_readme_are_the_measured_ones():
     readme = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
-    ours, seed = (
+    ours, replicated = (
         committed(f"{name}.json")["results"]["scores"]["Set5"].values()
-        for name in ("04_evaluate", "04_evaluate_seed")
+        for name in ("04_evaluate", "04_evaluate_replication")
     )
     published = committed("published.json")["replication"]["Table 3"]["Set5"].values()
     rows = {
@@ -243,10 +243,10 @@ def test_the_numbers_in_the_readme_are_the_measured_ones():
             scores["model"] for scores in committed("03_recipe_paper.json")["validation"][-1]["psnr"].values()
         ],
         "the weights in this package": [found["ours"]["mean"]["model"]["psnr"] for found in ours],
-        "interpolation, `replication`": [found["ours"]["mean"]["interpolation"]["psnr"] for found in seed],
+        "interpolation, `replication`": [found["ours"]["mean"]["interpolation"]["psnr"] for found in replicated],
         "the replication's VDSR, `replication`": [found["VDSR"][0] for found in published],
         "the RGB weights in this package, `replication`": [
-            found["ours"]["mean"]["model"]["psnr"] for found in seed
+            found["ours"]["mean"]["model"]["psnr"] for found in replicated
         ],
     }
     for name, values in rows.items():
@@ -272,7 +272,7 @@ def test_what_the_recipe_of_the_paper_lacks_is_length():
 
 def test_the_rgb_weights_are_above_every_figure_of_the_replication():
     published, pairs = committed("published.json")["replication"], []
-    for name in ("04_evaluate_seed", "04_evaluate_replication_urban100"):
+    for name in ("04_evaluate_replication", "04_evaluate_replication_urban100"):
         for benchmark, by_scale in committed(f"{name}.json")["results"]["scores"].items():
             for scale, found in by_scale.items():
                 pairs.append((found["ours"]["mean"]["model"], published["Table 3"][benchmark][scale]["VDSR"]))
@@ -310,7 +310,7 @@ def test_the_shipped_weights_are_above_interpolation_everywhere():
 
 
 @pytest.mark.parametrize(
-    ("name", "columns"), [("04_evaluate", ("ours", "the authors' weights")), ("04_evaluate_seed", ("ours",))]
+    ("name", "columns"), [("04_evaluate", ("ours", "the authors' weights")), ("04_evaluate_replication", ("ours",))]
 )
 def test_table_3_is_complete(name, columns):
     sets = committed(f"{name}.json")["results"]["scores"]
