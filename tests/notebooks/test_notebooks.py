@@ -39,7 +39,12 @@ TABLES = {
     "04_evaluate_replication": RGB,
     "04_evaluate_replication_urban100": RGB,
 }
-SWEEPS = {"06_img_017": DEFAULT, "06_img_019": DEFAULT, "06_img_017_replication": RGB, "06_img_019_replication": RGB}
+SWEEPS = {
+    "06_img_017": DEFAULT,
+    "06_img_019": DEFAULT,
+    "06_img_017_replication": RGB,
+    "06_img_019_replication": RGB,
+}
 
 
 def code_cells(notebook):
@@ -243,7 +248,9 @@ def test_the_numbers_in_the_readme_are_the_measured_ones():
             scores["model"] for scores in committed("03_recipe_paper.json")["validation"][-1]["psnr"].values()
         ],
         "the weights in this package": [found["ours"]["mean"]["model"]["psnr"] for found in ours],
-        "interpolation, `replication`": [found["ours"]["mean"]["interpolation"]["psnr"] for found in replicated],
+        "interpolation, `replication`": [
+            found["ours"]["mean"]["interpolation"]["psnr"] for found in replicated
+        ],
         "the replication's VDSR, `replication`": [found["VDSR"][0] for found in published],
         "the RGB weights in this package, `replication`": [
             found["ours"]["mean"]["model"]["psnr"] for found in replicated
@@ -310,7 +317,8 @@ def test_the_shipped_weights_are_above_interpolation_everywhere():
 
 
 @pytest.mark.parametrize(
-    ("name", "columns"), [("04_evaluate", ("ours", "the authors' weights")), ("04_evaluate_replication", ("ours",))]
+    ("name", "columns"),
+    [("04_evaluate", ("ours", "the authors' weights")), ("04_evaluate_replication", ("ours",))],
 )
 def test_table_3_is_complete(name, columns):
     sets = committed(f"{name}.json")["results"]["scores"]
