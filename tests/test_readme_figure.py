@@ -7,9 +7,10 @@ import numpy as np
 
 from vdsrlib.imaging.image_file import read_image
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 import readme_figure
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_the_picture_is_small_and_as_drawn():
