@@ -1,4 +1,4 @@
-"""The errors and notices that users read, and the contexts that turn system errors into one sentence."""
+"""Errors and notices that users read, and contexts that turn system errors into one sentence."""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class InputError(Exception):
-    """Something the user gave is wrong; the message says what, and what to write instead."""
+    """The user's input is wrong; the message says what is wrong and what is allowed."""
 
 
 class WriteError(InputError):
@@ -15,12 +15,12 @@ class WriteError(InputError):
 
 
 class Notice(UserWarning):
-    """Something that users should know, while the work goes on: a sentence."""
+    """A sentence that users should read while the work goes on."""
 
 
 @contextmanager
 def explain_read_error(place: str | Path) -> Iterator[None]:
-    """Say of an OSError in the block that ``place`` cannot be read, as an InputError."""
+    """Convert an OSError in the block into an InputError that names ``place``."""
     try:
         yield
     except OSError as error:
@@ -29,7 +29,7 @@ def explain_read_error(place: str | Path) -> Iterator[None]:
 
 @contextmanager
 def explain_write_error(place: str | Path) -> Iterator[None]:
-    """Say of an OSError in the block that ``place`` cannot be written, as a WriteError."""
+    """Convert an OSError in the block into a WriteError that names ``place``."""
     try:
         yield
     except OSError as error:
@@ -38,12 +38,12 @@ def explain_write_error(place: str | Path) -> Iterator[None]:
 
 @contextmanager
 def explain_out_of_memory(place: str | Path, advice: str) -> Iterator[None]:
-    """Say of an error for want of memory in the block that ``place`` needs more, as an InputError."""
+    """Convert a lack of memory in the block into an InputError that names ``place`` and gives advice."""
     try:
         yield
     except InputError:
         raise
-    except Exception as error:  # PyTorch and the other engines have no class of their own for it, but words
+    except Exception as error:  # PyTorch and the other runtimes share no class for it, but the words
         if isinstance(error, MemoryError) or re.search("out of memory|alloc", str(error), re.IGNORECASE):
             raise InputError(f"{place} needs more memory than there is; {advice}.") from error
         raise

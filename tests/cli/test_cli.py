@@ -357,7 +357,7 @@ WRONG = {
     "scale 9": ("resolve photo.png out.png --scale 9", "at most 8"),
     "scale nan": ("evaluate --images set --scale nan", "above 1"),
     "scale inf": ("features photo.png maps --scale inf", "above 1"),
-    "scale abc": ("resolve photo.png out.png --scale abc", "'abc'; write one number"),
+    "scale abc": ("resolve photo.png out.png --scale abc", "one number such as 3 or 2.5, got 'abc'"),
     "scale 2_3": ("resolve photo.png out.png --scale 2_3", "at most 8"),
     "no file": ("resolve none.png out.png --scale 2", "There is no image none.png"),
     "no file to show": ("features none.png maps --scale 2", "There is no image none.png"),
@@ -404,7 +404,7 @@ WRONG = {
     "no training folder": ("train --data-path none", "none, which is not a folder"),
     "training on a bad image": ("train --data-path bad --patch-size 16", "b.png cannot be read"),
     "misspelt benchmark": ("train --data-path set --validation-set Set55", "There is no folder Set55 in set"),
-    "unknown training device": ("train --data-path set --device tpu", "Unknown device"),
+    "unknown training device": ("train --data-path set --device tpu", "unknown device"),
     "seed too large": ("train --data-path set --patch-size 16 --seed 99999999999999999999", "seed is 9999"),
 }
 

@@ -47,7 +47,7 @@ def test_processor_with_units_for_bfloat16(monkeypatch, units, fast):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 @pytest.mark.parametrize("name", ["cuda", "cuda:1"])
 def test_absent_device(name):
-    with pytest.raises(InputError, match="no cuda device; write cpu or auto"):
+    with pytest.raises(InputError, match="no cuda device; choose cpu or auto"):
         choose_device(name)
 
 
@@ -55,7 +55,7 @@ def test_number_of_an_absent_device(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert choose_device("cuda:1") == torch.device("cuda:1")
-    with pytest.raises(InputError, match="no cuda:99; write a number below 2"):
+    with pytest.raises(InputError, match="no cuda:99; choose a number below 2"):
         choose_device("cuda:99")
 
 

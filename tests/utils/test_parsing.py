@@ -76,14 +76,14 @@ def test_what_papermill_makes_of_underscores(digits):
         ([2, True], "above 1 and at most 8"),
         ("nan", "above 1 and at most 8"),
         ("inf", "above 1 and at most 8"),
-        (None, "write one number, such as 3 or 2.5"),
-        ("", "write one number, such as 3 or 2.5"),
-        ("abc", "write one number, such as 3 or 2.5"),
-        ({}, "write one number, such as 3 or 2.5"),
-        ([], "write for example 2_3_4"),
-        ((), "write for example 2_3_4"),
-        ("2_2", "write each once"),
-        ([3, 3.0], "write each once"),
+        (None, "must be one number such as 3 or 2.5"),
+        ("", "must be one number such as 3 or 2.5"),
+        ("abc", "must be one number such as 3 or 2.5"),
+        ({}, "must be one number such as 3 or 2.5"),
+        ([], "at least one scale, such as 2_3_4"),
+        ((), "at least one scale, such as 2_3_4"),
+        ("2_2", "scales must differ"),
+        ([3, 3.0], "scales must differ"),
     ],
 )
 def test_refusals_name_the_fix(value, advice):
@@ -105,7 +105,7 @@ def test_factors_of_copies_in_every_spelling(factors):
 
 @pytest.mark.parametrize("value", [10.7, 0, "1_1.5", "", [], None, "half", "nan"])
 def test_what_copies_cannot_be(value):
-    with pytest.raises(InputError, match=r"write factors above 0 and up to 1, such as 1_0.7_0.5"):
+    with pytest.raises(InputError, match=r"must be above 0 and at most 1, such as 1_0\.7_0\.5, got"):
         parse_rescale_factors(value)
 
 
@@ -125,7 +125,7 @@ def test_one_scale(value):
 
 @pytest.mark.parametrize("value", [1, 8.01, 0, -3, "1", "nan", math.inf, True, None, "x", "2_3", [2]])
 def test_wrong_scale(value):
-    with pytest.raises(InputError, match="The scale is"):
+    with pytest.raises(InputError, match="scale must be"):
         parse_scale(value)
 
 
@@ -137,11 +137,11 @@ class TestUnknownNames:
         refuse_unknown([self.CHAPTER])
 
     def test_misspelt(self):
-        with pytest.raises(InputError, match=r"no parameter scale; did you mean scales\?"):
+        with pytest.raises(InputError, match=r"unknown parameter 'scale'; did you mean scales\?"):
             refuse_unknown([self.CHAPTER, "# Parameters\nscale = 2\n"])
 
     def test_far_from_all(self):
-        with pytest.raises(InputError, match="no parameter zzz; it has scales, steps"):
+        with pytest.raises(InputError, match="unknown parameter 'zzz'; choose scales, steps"):
             refuse_unknown([self.CHAPTER, "# Parameters\nzzz = [1, 2]\n"])
 
 

@@ -1,7 +1,7 @@
-"""Sample types, luma and chroma.
+"""Convert sample types, and split RGB into luma and chroma.
 
-An image is a NumPy array, height x width (grey) or height x width x 3 (RGB), either uint8 in 0..255 (uint16
-in 0..65535, where that is said) or floating point in [0, 1].
+An image is a NumPy array, height x width (grey) or height x width x 3 (RGB). Its samples are uint8 in 0..255,
+uint16 in 0..65535 where a function says so, or floating point in [0, 1].
 """
 
 import numpy as np
@@ -10,19 +10,27 @@ from skimage.color import rgb2ycbcr, ycbcr2rgb
 
 
 def to_eight_bits(samples: np.ndarray) -> np.ndarray:
-    """uint16 to uint8, rounded; uint8 as it is."""
+    """Round uint16 samples to uint8; return uint8 samples as they are."""
     return np.rint(samples / 257.0).astype(np.uint8) if samples.dtype == np.uint16 else samples
 
 
 def to_float(image: np.ndarray) -> np.ndarray:
-    """uint8 0..255, or uint16 0..65535, to float64 [0, 1]; a float image is returned as float64."""
+    """Convert an image to float64: integers by the range of their type to [0, 1], floats as they are.
+
+    >>> to_float(np.array([0, 51, 255], np.uint8))
+    array([0. , 0.2, 1. ])
+    """
     if np.issubdtype(image.dtype, np.integer):
         return image / float(np.iinfo(image.dtype).max)
     return np.asarray(image, dtype=np.float64)
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
-    """Clip a [0, 1] float image and round it to 0..255, halves up as MATLAB does."""
+    """Quantise a [0, 1] float image to uint8, halves up as in MATLAB; return uint8 as it is.
+
+    >>> to_uint8(np.array([-0.1, 0.5, 1.2]))
+    array([  0, 128, 255], dtype=uint8)
+    """
     return image if image.dtype == np.uint8 else quantise(image, np.uint8)
 
 
@@ -32,14 +40,17 @@ def quantise(image: np.ndarray, dtype: DTypeLike) -> np.ndarray:
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
-    """H x W to H x W x 3 with equal channels; RGB unchanged."""
+    """Repeat a grey image's plane (H x W) three times (H x W x 3); return RGB as it is."""
     return np.stack([image] * 3, axis=-1) if image.ndim == 2 else image
 
 
 def luma(image: np.ndarray) -> np.ndarray:
-    """Luma of a uint8 image: Y of BT.601 studio-range YCbCr, rounded to uint8 (16..235).
+    """Compute the luma of a uint8 image: Y of BT.601 studio-range YCbCr, rounded to uint8 (16..235).
 
-    A grey image is its own luma, as in the framework that the paper's tables were made with.
+    A grey image is its own luma, as in the framework that made the paper's tables.
+
+    >>> luma(np.array([[[0, 0, 0], [255, 255, 255]]], np.uint8))
+    array([[ 16, 235]], dtype=uint8)
     """
     if image.ndim == 2:
         return image
@@ -47,16 +58,11 @@ def luma(image: np.ndarray) -> np.ndarray:
 
 
 def split_luma(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 or uint16 RGB to unrounded float64 luma (H x W) and chroma (H x W x 2), both / 255."""
+    """Split uint8 or uint16 RGB into unrounded float64 luma (H x W) and chroma (H x W x 2), both / 255."""
     ycbcr = rgb2ycbcr(image) / 255.0
     return ycbcr[..., 0], ycbcr[..., 1:]
 
 
 def merge_luma(y: np.ndarray, chroma: np.ndarray) -> np.ndarray:
-    """Inverse of ``split_luma``: [0, 1] float RGB, clipped."""
+    """Invert ``split_luma``: return float RGB, clipped to [0, 1]."""
     return np.clip(ycbcr2rgb(np.concatenate([y[..., None], chroma], axis=-1) * 255.0), 0.0, 1.0)
-
-
-def to_unit(image: np.ndarray) -> np.ndarray:
-    """uint8, or float about [0, 1], to float in [0, 1], clipped."""
-    return image / 255.0 if image.dtype == np.uint8 else np.clip(image, 0.0, 1.0)

@@ -1,8 +1,8 @@
-"""From HR to LR, and back up to ILR, the network's input: the two degradations of the study.
+"""Degrade HR to LR, and interpolate LR to ILR, the network's input, in the study's two ways.
 
-Both are separable and linear, so each is one matrix an axis for the way down and one for the way up,
-applied in the same words to an image or to a whole batch on a GPU: sparse for an image, which may have sides
-of any length, and dense for batches of patches.
+Both ways are separable and linear. Each is therefore one matrix an axis down and one up, and the same code
+applies it to an image and to a batch on a GPU. The matrices are sparse for an image, whose sides may have any
+length, and dense for batches of patches.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from vdsrlib.imaging.resize import Array, Taps, apply_separable, bicubic_taps, s
 
 
 def blur_taps(length: int, sigma: float) -> Taps:
-    """Gaussian blur along one axis, cut off at four sigma as SciPy does, the edge pixel repeated."""
+    """Make the taps of a Gaussian blur, cut off at four sigma as in SciPy, with the edge pixel repeated."""
     reach = int(4 * sigma + 0.5)
     kernel = np.zeros(2 * reach + 1)
     kernel[reach] = 1
@@ -30,9 +30,9 @@ def blur_taps(length: int, sigma: float) -> Taps:
 
 
 def bilinear_taps(length: int, out_length: int) -> Taps:
-    """Bilinear resize of one axis without antialiasing, the edge pixel repeated.
+    """Make the taps of a bilinear resize without antialiasing, with the edge pixel repeated.
 
-    The same as ``skimage.transform.resize(order=1, mode="edge", anti_aliasing=False)``.
+    It equals ``skimage.transform.resize(order=1, mode="edge", anti_aliasing=False)``.
     """
     centre = (np.arange(out_length) + 0.5) * length / out_length - 0.5
     left = np.floor(centre)
@@ -42,10 +42,10 @@ def bilinear_taps(length: int, out_length: int) -> Taps:
 
 @dataclass(frozen=True)
 class Degradation:
-    """A way down and a way up, each a function that makes the weights of one axis.
+    """A way down and a way up, each given by a function that makes the weights of one axis.
 
     Attributes:
-        name: as in a protocol and in a checkpoint's metadata.
+        name: the name in a protocol and in a checkpoint's metadata.
         down: (HR length, LR length, scale) -> sparse matrix (LR x HR).
         up: (LR length, HR length) -> taps of HR's pixels.
     """
@@ -55,12 +55,20 @@ class Degradation:
     up: Callable[[int, int], Taps]
 
     def matrices(self, length: int, scale: float) -> tuple[csr_array, csr_array]:
-        """The matrices down and up of an axis with ``length`` pixels; LR has int(length / scale)."""
+        """Make the matrices down and up of an axis with ``length`` pixels; LR has int(length / scale)."""
         small = max(1, downscaled_length(length, scale))
         return self.down(length, small, scale), self.up(small, length).sparse(small)
 
     def __call__(self, hr: Array, scale: float) -> tuple[Array, Array]:
-        """HR (NumPy H x W [x C], or torch ... x H x W; floating) to (LR, ILR); ILR is HR's size."""
+        """Degrade HR to LR and interpolate that to ILR.
+
+        Args:
+            hr: floating NumPy H x W or H x W x C, or torch ... x H x W on any device.
+            scale: factor > 1 between HR and LR.
+
+        Returns:
+            LR, and ILR, which has HR's size; both of the same kind as ``hr``.
+        """
         matrices = _dense if isinstance(hr, torch.Tensor) else Degradation.matrices
         (down_rows, up_rows), (down_cols, up_cols) = (
             matrices(self, side, scale) for side in spatial_size(hr)
@@ -80,7 +88,7 @@ BICUBIC = Degradation(
     down=lambda hr, lr, scale: bicubic_taps(hr, lr, lr / hr).sparse(hr),
     up=lambda lr, hr: bicubic_taps(lr, hr, hr / lr),
 )
-"""MATLAB's bicubic down (antialiased) and up: the paper's degradation."""
+"""The paper's degradation: MATLAB's bicubic, antialiased down, and up."""
 
 
 BLUR_BILINEAR = Degradation(
@@ -90,6 +98,9 @@ BLUR_BILINEAR = Degradation(
     ),
     up=bilinear_taps,
 )
-"""Gaussian blur of sigma (scale - 1) / 2, then bilinear: what the 2018 replication calls bicubic."""
+"""The 2018 replication's degradation: a Gaussian blur of sigma (scale - 1) / 2, then bilinear.
+
+The replication calls it bicubic.
+"""
 
 DEGRADATIONS = {d.name: d for d in (BICUBIC, BLUR_BILINEAR)}

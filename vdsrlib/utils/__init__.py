@@ -1,1 +1,1 @@
-"""Helpers that every room uses: atomic files, hashing, parsing, devices, processes, signals."""
+"""Helpers of every room: atomic files, hashing, locks, logs, parsing, devices, processes, signals."""

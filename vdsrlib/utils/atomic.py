@@ -1,4 +1,4 @@
-"""Writing files so that nothing is ever half-written, and the one error that users are shown."""
+"""Write files and folders in one step, so that nothing is ever half-written."""
 
 import json
 import math
@@ -14,8 +14,8 @@ from vdsrlib.errors import InputError, explain_write_error
 
 
 def check_overwrite(path: str | Path, force: bool) -> None:
-    """Raise InputError where a file of this name would be lost, unless that is wanted."""
-    if os.path.isdir(path):  # noqa: PTH112  which answers for any name, however long
+    """Raise InputError if a file of this name would be lost, unless ``force`` allows it."""
+    if os.path.isdir(path):  # noqa: PTH112  it answers for any name, however long
         raise InputError(f"{path} is a folder; give the name of a file to write.")
     if os.path.lexists(path) and not force:
         raise InputError(_taken(path))
@@ -29,12 +29,12 @@ def _taken(path: str | Path) -> str:
 def atomic(path: str | Path, *, replace: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it becomes ``path`` in one step.
 
-    When the block fails, ``path`` is untouched and the temporary file is gone. The temporary name
-    keeps the suffix, since image writers choose their format by it. A file that is replaced leaves its mode.
+    When the block fails, ``path`` is untouched and the temporary file is gone. The temporary name keeps the
+    suffix, since image writers choose their format by it. A file that replaces another keeps its mode.
 
     Args:
         path: the file.
-        replace: whether a file of this name may be lost, also one that appears while the block works.
+        replace: whether a file of this name may be lost, including one that appears while the block works.
 
     Raises:
         InputError: ``path`` is a folder, or there is such a file and it may not be replaced.
@@ -44,19 +44,19 @@ def atomic(path: str | Path, *, replace: bool = True) -> Iterator[Path]:
     with explain_write_error(path), ExitStack() as stack:
         check_overwrite(path, replace)
         path.parent.mkdir(parents=True, exist_ok=True)
-        _mode(path)  # which finds out now whether there can be such a name
+        _mode(path)  # finds out now whether there can be such a name
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
         stack.callback(temporary.unlink, missing_ok=True)
         yield temporary
-        with temporary.open("r+b") as written:  # Windows syncs no file that is only read
+        with temporary.open("r+b") as written:  # Windows does not sync a file that is only read
             os.fsync(written.fileno())
         _place(temporary, path, replace)
 
 
 def _mode(path: Path) -> int:
-    """The permissions of a file; where there is none, those that open() would give it."""
+    """Return the permissions of a file; where there is none, those that open() would give it."""
     try:
         return path.stat().st_mode & 0o777
     except FileNotFoundError:
@@ -73,7 +73,7 @@ def _place(temporary: Path, path: Path, replace: bool) -> None:
         return
     try:
         try:
-            path.hardlink_to(temporary)  # which fails where a rename would replace
+            path.hardlink_to(temporary)  # fails where a rename would replace
         except FileExistsError:
             raise
         except OSError:  # a file system without links: take the name, then put the file into its place
@@ -106,14 +106,14 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 def atomic_files(folder: str | Path, *, replace: bool) -> Iterator[Path]:
     """Yield a temporary folder; on success, and not before, the files in it are in ``folder``.
 
-    When the block fails ``folder`` is as it was, and gone if it was not there.
+    When the block fails, ``folder`` is as it was, and absent if it was absent.
 
     Args:
         folder: where the files belong.
-        replace: whether ``folder`` may hold something already; files of the same names are lost then.
+        replace: whether ``folder`` may hold something already; files of the same names are then lost.
 
     Raises:
-        InputError: ``folder`` is not empty, and may not be used.
+        InputError: ``folder`` is not empty and may not be used.
         WriteError: the folder cannot be written, or the disk is full.
     """
     folder = Path(folder)
@@ -139,7 +139,7 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """JSON text; a number that is not finite (the PSNR of equal images) becomes null."""
+    """Make JSON text; a number that is not finite (the PSNR of equal images) becomes null."""
 
     def finite(item: Any) -> Any:
         if isinstance(item, dict):
@@ -159,7 +159,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def check_writable(folder: str | Path) -> None:
-    """Make the folder; raise WriteError where no file can be written in it. Ask before a long computation."""
+    """Make a folder, and raise WriteError if nothing can be written there; ask before a long computation."""
     with explain_write_error(f"in {folder}"):
         Path(folder).mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()

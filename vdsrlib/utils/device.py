@@ -1,4 +1,4 @@
-"""The machine: which device, which versions, and where the data is."""
+"""Choose the device to compute on, and describe the machine."""
 
 import os
 import platform
@@ -15,9 +15,9 @@ PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "pillow", "safetensors")
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device to compute on: CUDA, then Apple's MPS, then the CPU; or the one named.
+    """Choose the device to compute on: the one named, or the first of CUDA, Apple's MPS and the CPU.
 
-    ``"auto"`` can be forced from outside with the variable VDSR_DEVICE.
+    The variable VDSR_DEVICE says from outside what ``"auto"`` means.
 
     Raises:
         InputError: the name is unknown, or this machine has no such device.
@@ -37,18 +37,18 @@ def choose_device(name: str = "auto") -> torch.device:
     if kind not in available:
         raise unknown("device", name, DEVICES)
     if not available[kind]:
-        raise InputError(f"This machine has no {kind} device; write cpu or auto.")
+        raise InputError(f"This machine has no {kind} device; choose cpu or auto.")
     try:
         device = torch.device(name)
     except RuntimeError as error:
         raise unknown("device", name, DEVICES) from error
     if kind == "cuda" and (device.index or 0) >= (count := torch.cuda.device_count()):
-        raise InputError(f"This machine has no {name}; write a number below {count}.")
+        raise InputError(f"This machine has no {name}; choose a number below {count}.")
     return device
 
 
 def device_name(device: torch.device) -> str:
-    """The device in words, for tables and records."""
+    """Describe the device in words, for tables and records."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
@@ -56,10 +56,10 @@ def device_name(device: torch.device) -> str:
 
 
 def fast_in_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies matrices faster in bfloat16 than in float32.
+    """Tell whether the device multiplies matrices faster in bfloat16 than in float32.
 
-    CUDA from Ampere on, and CPUs with AMX or with AVX-512's bfloat16 (on two cores of AMD's Zen 4 a step
-    of training took 0.27 s instead of 0.55 s).
+    This holds for CUDA from Ampere on, and for CPUs with AMX or with AVX-512's bfloat16. On two cores of
+    AMD's Zen 4 a step of training took 0.27 s instead of 0.55 s.
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
@@ -69,10 +69,10 @@ def fast_in_bfloat16(device: torch.device) -> bool:
 
 
 def without_tf32(**flags: bool) -> AbstractContextManager[None]:
-    """Convolutions in float32 as it is, where CUDA would take TF32, with 10 bits of mantissa, for it.
+    """Compute convolutions in true float32, where CUDA would use TF32 with its 10 bits of mantissa.
 
     Args:
-        flags: others of ``torch.backends.cudnn.flags`` to set meanwhile.
+        flags: other flags of ``torch.backends.cudnn.flags`` to set meanwhile.
     """
     cudnn = torch.backends.cudnn
     kept = {name: getattr(cudnn, name) for name in ("enabled", "benchmark", "deterministic")}
@@ -80,5 +80,5 @@ def without_tf32(**flags: bool) -> AbstractContextManager[None]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that numbers depend on."""
+    """Return the versions of Python and of the packages that numbers depend on."""
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}

@@ -1,4 +1,4 @@
-"""A lock file between processes."""
+"""Lock a file between processes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,16 +6,20 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from vdsrlib.errors import InputError
+from vdsrlib.errors import WriteError
 
 
 @contextmanager
 def file_lock(lock: Path, timeout: float = -1) -> Iterator[None]:
-    """Hold a lock file, against processes that were started apart; it stays, since others may wait for it.
+    """Hold a lock file against other processes. The file stays, since others may wait for it.
+
+    Args:
+        lock: the file; its folder is made when it is missing.
+        timeout: seconds to wait for another process that holds it; -1 waits for ever.
 
     Raises:
-        Timeout: another process holds it, and did so for ``timeout`` seconds (-1: for ever).
-        InputError: the folder cannot be written.
+        Timeout: another process held it for ``timeout`` seconds.
+        WriteError: the folder cannot be written.
     """
     held = FileLock(lock)
     try:
@@ -24,7 +28,7 @@ def file_lock(lock: Path, timeout: float = -1) -> Iterator[None]:
     except Timeout:  # an OSError, too
         raise
     except OSError as error:
-        raise InputError(f"Cannot write {lock.parent}: {error.strerror or error}.") from error
+        raise WriteError(f"Cannot write {lock.parent}: {error.strerror or error}.") from error
     try:
         yield
     finally:

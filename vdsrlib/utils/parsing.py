@@ -44,30 +44,38 @@ def unknown(kind: str, name: str, choices: Collection[str]) -> InputError:
 
 
 def parse_scale(value: Any) -> float:
-    """One scale, a finite number above 1 and up to 8.
+    """Parse one scale, a finite number above 1 and up to 8.
 
     Raises:
-        InputError: anything else.
+        InputError: the value is anything else.
+
+    >>> parse_scale("2.5")
+    2.5
     """
     try:
         scale = float(value)
     except (TypeError, ValueError):
-        raise InputError(f"The scale is {value!r}; write one number, such as 3 or 2.5.") from None
+        raise InputError(f"scale must be one number such as 3 or 2.5, got {value!r}") from None
     if isinstance(value, bool) or not (math.isfinite(scale) and 1 < scale <= LARGEST_SCALE):
-        raise InputError(f"The scale is {value}; it must be above 1 and at most {LARGEST_SCALE}.")
+        raise InputError(f"scale must be above 1 and at most {LARGEST_SCALE}, got {value}")
     return scale
 
 
 def parse_scales(value: Any) -> tuple[float, ...]:
-    """Scales in every spelling that reaches a notebook: ``2_3_4``, ``[2, 3]``, ``"1.5,2"``, 2.5, 234.
+    """Parse scales in every spelling that reaches a notebook, and sort them.
 
     papermill's ``-p scales 2_3_4`` arrives as the integer 234, since Python reads ``2_3_4`` as one number.
     An integer above the largest scale is therefore split into its digits, which must ascend. A number such
-    as 22.54 (from ``-p scales 2_2.5_4``) or 1.52 (from 1.5_2, or meant so) could be several things and is
-    refused; as text, ``"1.52"`` is what it says.
+    as 22.54 (from ``-p scales 2_2.5_4``) or 1.52 (from 1.5_2, or meant so) is ambiguous and refused. The text
+    ``"1.52"`` means 1.52.
 
     Raises:
-        InputError: not scales, or could be two things; the message has the spelling to use.
+        InputError: the value has no scales or is ambiguous; the message has the spelling to use.
+
+    >>> parse_scales("2_3_4")
+    (2.0, 3.0, 4.0)
+    >>> parse_scales(234) == parse_scales([2, 3, 4]) == parse_scales("2, 3, 4")
+    True
     """
     if isinstance(value, str):
         parts: Sequence[Any] = _split(value)
@@ -86,18 +94,21 @@ def parse_scales(value: Any) -> tuple[float, ...]:
     else:
         parts = [value]
     if not parts:
-        raise InputError("There is no scale; write for example 2_3_4.")
+        raise InputError("scales must have at least one scale, such as 2_3_4, got none")
     scales = tuple(parse_scale(part) for part in parts)
     if len(set(scales)) != len(scales):
-        raise InputError(f"A scale stands twice in {value!r}; write each once.")
+        raise InputError(f"scales must differ, got {value!r}")
     return tuple(sorted(scales))
 
 
 def parse_rescale_factors(value: Any) -> tuple[float, ...]:
-    """Factors above 0 and up to 1, by which images are resized: ``1_0.7_0.5``, ``[1, 0.7]``, 1.
+    """Parse the factors above 0 and up to 1 by which training images are resized.
 
     Raises:
-        InputError: anything else, such as 10.7, which papermill's ``-p`` makes of 1_0.7.
+        InputError: the value is anything else, such as 10.7, which papermill's ``-p`` makes of 1_0.7.
+
+    >>> parse_rescale_factors("1_0.7_0.5")
+    (1.0, 0.7, 0.5)
     """
     parts = _split(value) if isinstance(value, str) else value if isinstance(value, Sequence) else [value]
     try:
@@ -106,29 +117,29 @@ def parse_rescale_factors(value: Any) -> tuple[float, ...]:
         factors = ()
     if not (factors and all(0 < factor <= 1 for factor in factors)):
         raise InputError(
-            f"rescale_factors is {value!r}; write factors above 0 and up to 1, such as 1_0.7_0.5; "
-            "with papermill as text: -r rescale_factors 1_0.7_0.5."
+            f"rescale_factors must be above 0 and at most 1, such as 1_0.7_0.5, got {value!r}; "
+            "with papermill write -r rescale_factors 1_0.7_0.5"
         )
     return factors
 
 
 def _split(text: str) -> list[str]:
-    """The numbers of ``2_3_4``, ``1.5, 2``, ``[2, 3]`` or ``2x3``, still as text."""
+    """Split ``2_3_4``, ``1.5, 2``, ``[2, 3]`` or ``2x3`` into its numbers, still as text."""
     return re.split(r"[\s_,;x]+", text.strip().strip("[]()'\"").strip())
 
 
 def _unclear(value: Any) -> str:
     return (
-        f"scales arrived as the number {value}, which could be several things: Python reads 1.5_2 as 1.52. "
-        "Write text or a list instead, with papermill: -r scales 1.5_2_3, or -y 'scales: [1.5, 2, 3]'."
+        f"scales arrived as the number {value}, which is ambiguous: Python reads 1.5_2 as 1.52. "
+        "Write text or a list instead, with papermill -r scales 1.5_2_3 or -y 'scales: [1.5, 2, 3]'."
     )
 
 
 def refuse_unknown(cells: Sequence[str]) -> None:
-    """Stop a papermill run whose ``-p NAME VALUE`` names no parameter of the chapter.
+    """Refuse a papermill run whose ``-p NAME VALUE`` names no parameter of the chapter.
 
-    papermill only warns of a misspelt name and runs with the default. Its values arrive as a cell that begins
-    with "# Parameters", behind the chapter's own, which begins with "# Chapter parameters".
+    papermill only warns of a misspelt name and runs with the default. Its values arrive in a cell that begins
+    with "# Parameters", after the chapter's own cell, which begins with "# Chapter parameters".
 
     Args:
         cells: the sources of the cells run so far; in a notebook, ``In``.
@@ -150,17 +161,20 @@ def refuse_unknown(cells: Sequence[str]) -> None:
     for name in names("# Parameters"):
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}."
-            raise InputError(f"This chapter has no parameter {name}; {hint}")
+            hint = f"did you mean {near[0]}?" if near else f"choose {', '.join(known)}"
+            raise InputError(f"unknown parameter {name!r}; {hint}")
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """The size of an image as people write it, WIDTHxHEIGHT, as (height, width).
+    """Parse the size of an image, WIDTHxHEIGHT, into (height, width).
 
     Raises:
-        InputError: anything else.
+        InputError: the text is anything else.
+
+    >>> parse_size("1920x1080")
+    (1080, 1920)
     """
     found = re.fullmatch(r"(\d{1,9})[xX×](\d{1,9})", text.strip())
     if not found:
-        raise InputError(f"The size is {text!r}; write width x height in pixels, such as 1920x1080.")
+        raise InputError(f"size must be WIDTHxHEIGHT in pixels, such as 1920x1080, got {text!r}")
     return int(found[2]), int(found[1])

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from PIL import ImageDraw
 
 from vdsrlib.errors import InputError
-from vdsrlib.imaging.colour import as_rgb, to_uint8, to_unit
+from vdsrlib.imaging.colour import as_rgb, to_float, to_uint8
 from vdsrlib.imaging.crops import Box
 from vdsrlib.inference.upscale import Upscaled
 from vdsrlib.viz.charts import COLOURS, WIDTH, _figure
@@ -37,7 +37,7 @@ def image_row(images: Mapping[str, np.ndarray], box: Box | None = None, columns:
     """
     columns = min(columns, len(images))
     bands = -(-len(images) // columns)
-    pictures = [to_unit(image) for image in images.values()]
+    pictures = [np.clip(to_float(image), 0, 1) for image in images.values()]
     height, width = max(picture.shape[:2] for picture in pictures)
     cell = WIDTH / columns
     tall = [cell * height / width] + ([cell * box[2] / box[3]] if box else [])
@@ -64,7 +64,7 @@ def gallery(images: Mapping[str, np.ndarray], columns: int = 6) -> Figure:
     for axis in axes.flat:
         axis.axis("off")
     for axis, (name, image) in zip(axes.flat, images.items(), strict=False):
-        _show(axis, to_unit(image))
+        _show(axis, np.clip(to_float(image), 0, 1))
         axis.set_title(f"{name}\n{image.shape[1]}x{image.shape[0]}", fontsize=7.5)
     return figure
 
