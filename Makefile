@@ -6,7 +6,7 @@
 # make weights    train the two main networks and the fourteen of both Tables 2, anew, into RUNS (runs/weights/);
 #                 wants a GPU and VDSR_DATA; goes on where it was; -j4 trains four side by side. A rehearsal:
 #                 make weights RUNS=/tmp/rehearsal OPTIONS="--steps 2 --batch-size 2"
-# make ship       put what was trained there into the package, and its records into notebooks/results/
+# make ship       put what was trained there into the package, and its records into vdsrlib/results/
 # All of them install what they need into .venv on first use. CHAPTERS="01_... 05_..." picks chapters.
 
 PYTHON ?= python3
@@ -63,7 +63,7 @@ $(NETWORKS): $(RUNS)/%/run.json: | .venv/installed
 	$(BIN)/python -m vdsrlib train --recipe best $(KIND) --validate-every 0 --save-every 1000 \
 	    --ckpt-path $(@D) --logs-path $(RUNS)/logs/$* $(OPTIONS)
 
-# What is trained so far goes into the package, as float16, and its records into notebooks/results/.
+# What is trained so far goes into the package, as float16, and its records into vdsrlib/results/.
 ship: .venv/installed
 	$(BIN)/python notebooks/ship.py $(RUNS)
 

@@ -20,7 +20,7 @@ from vdsrlib.errors import InputError
 from vdsrlib.evaluation.evaluate import evaluate
 from vdsrlib.models import checkpoint
 from vdsrlib.protocol import get_protocol
-from vdsrlib.records import COMMITTED
+from vdsrlib.records import RESULTS
 from vdsrlib.utils.atomic import write_json
 from vdsrlib.utils.hashing import hash_file
 
@@ -82,7 +82,7 @@ def _shipped(target: Path, record: Path, halved: torch.nn.Module, info: dict) ->
 
 def main(root: Path) -> int:
     """Ship every finished network of a folder; one that cannot be shipped does not keep the others back."""
-    runs, refused, records = sorted(root.glob("*/run.json")), [], COMMITTED / "training"
+    runs, refused, records = sorted(root.glob("*/run.json")), [], RESULTS / "training"
     for run in tqdm(runs):
         try:
             ship(run.parent, checkpoint.WEIGHTS, records)

@@ -10,7 +10,7 @@ COMBINATIONS = ("2", "3", "4", "2_3", "2_4", "3_4", "2_3_4")
 
 
 def record(name):
-    return json.loads((ROOT / "notebooks/results" / f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads((ROOT / "vdsrlib/results" / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def page(name):

@@ -29,11 +29,11 @@ def test_write_record(tmp_path, tiny, capsys):
     assert json.loads(path.read_text())["weights"] is None
 
 
-def test_committed(monkeypatch, tmp_path):
-    monkeypatch.setattr(records, "COMMITTED", tmp_path)
+def test_stored_record(monkeypatch, tmp_path):
+    monkeypatch.setattr(records, "RESULTS", tmp_path)
     (tmp_path / "a.json").write_text('{"psnr": 33.66}')
     assert records.stored_record("a.json") == {"psnr": 33.66}
-    with pytest.raises(InputError, match="clone the repository"):
+    with pytest.raises(InputError, match=r"there is no stored result 'none\.json' in"):
         records.stored_record("none.json")
 
 

@@ -1,4 +1,8 @@
-"""Measured results on disk: each with the parameters, weights, device and versions that made it."""
+"""Measured results, each with the parameters, weights, device and versions that made it.
+
+The stored results in ``vdsrlib/results/`` were measured with the shipped weights. They are part of the
+package, as the weights are, so a chapter shows them wherever it runs.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,16 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from vdsrlib.errors import InputError
 from vdsrlib.models.checkpoint import Checkpoint
 from vdsrlib.utils.atomic import atomic, write_json
 from vdsrlib.utils.device import device_name, versions
 
-if TYPE_CHECKING:  # half a second that no command needs
-    from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    import torch
+    from matplotlib.figure import Figure  # takes half a second, which no command needs
 
-COMMITTED = Path(__file__).parents[1] / "notebooks" / "results"
+RESULTS = Path(__file__).parent / "results"
 
 
 def write_record(
@@ -27,14 +30,17 @@ def write_record(
     device: torch.device,
     weights: Checkpoint | None = None,
 ) -> None:
-    """Write results as JSON with all that is needed to make them again.
+    """Write results as JSON, with everything that is needed to make them again.
 
     Args:
-        path: the file.
+        path: the file; it is written atomically.
         results: any JSON value.
-        parameters: the chapter's parameters as they were used.
-        device: where it was computed.
+        parameters: the parameters as they were used.
+        device: where the results were computed.
         weights: the network, if there was one.
+
+    Raises:
+        WriteError: the file cannot be written.
     """
     write_json(
         path,
@@ -50,18 +56,30 @@ def write_record(
 
 
 def write_picture(path: str | Path, figure: Figure) -> None:
-    """Keep a figure beside the record of its numbers, as PNG, atomically."""
+    """Write a figure as PNG, atomically, beside the record of its numbers."""
     with atomic(path) as temporary:
         figure.savefig(temporary, format="png")
 
 
-def stored_record(name: str) -> dict[str, Any]:
-    """A record that is kept with the chapters, in ``notebooks/results/``.
+def stored_path(name: str) -> Path:
+    """Return the path of a stored result, such as ``04_evaluate.json`` or ``figures_6_7.png``.
 
     Raises:
-        InputError: it is not there, because the package was installed without its repository.
+        InputError: there is no stored result of that name.
     """
-    path = COMMITTED / name
+    path = RESULTS / name
     if not path.is_file():
-        raise InputError(f"There is no {path}; clone the repository to have the measured tables.")
-    return json.loads(path.read_text(encoding="utf-8"))
+        raise InputError(f"there is no stored result {name!r} in {RESULTS}")
+    return path
+
+
+def stored_record(name: str) -> dict[str, Any]:
+    """Read a stored record.
+
+    >>> stored_record("published.json")["paper"]["Table 3"]["Set5"]["2"]["VDSR"]
+    [37.53, 0.9587]
+
+    Raises:
+        InputError: there is no stored record of that name.
+    """
+    return json.loads(stored_path(name).read_text(encoding="utf-8"))

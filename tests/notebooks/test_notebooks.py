@@ -19,6 +19,7 @@ from vdsrlib.datasets.catalog import list_images
 from vdsrlib.evaluation.evaluate import evaluate
 from vdsrlib.models.checkpoint import DEFAULT, WEIGHTS, load
 from vdsrlib.protocol import get_protocol
+from vdsrlib.records import stored_record as stored
 from vdsrlib.utils.hashing import hash_file
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -182,29 +183,25 @@ def test_papermill_does_not_replace_the_photograph(papermill, tmp_path, photo_fi
     assert photo_file.read_bytes() == before
 
 
-def committed(name):
-    return json.loads((NOTEBOOKS / "results" / name).read_text(encoding="utf-8"))
-
-
 def test_the_measured_results_are_of_the_shipped_weights():
     for name, weights in {**TABLES, **SWEEPS}.items():
-        assert committed(f"{name}.json")["weights"]["sha256"] == hash_file(weights)
-    scored = committed("04_evaluate.json")["parameters"]["SHA-256"]
+        assert stored(f"{name}.json")["weights"]["sha256"] == hash_file(weights)
+    scored = stored("04_evaluate.json")["parameters"]["SHA-256"]
     shipped = {path.stem: hash_file(path) for path in WEIGHTS.glob("*.safetensors")}
     assert {**scored, "vdsr": scored["ours"]}.items() >= (shipped.items() - {("vdsr-rgb", hash_file(RGB))})
     for name, digest in shipped.items():
-        assert committed(f"training/{name}.json")["weights"]["sha256"] == digest
+        assert stored(f"training/{name}.json")["weights"]["sha256"] == digest
     chains = ("vdsr-first", "vdsr-second", "vdsr"), ("vdsr-rgb-first", "vdsr-rgb")
     for before, name in (pair for chain in chains for pair in itertools.pairwise(chain)):
-        assert committed(f"training/{name}.json")["init"] == committed(f"training/{before}.json")["weights"]
-    assert "init" not in committed("training/vdsr-first.json")
+        assert stored(f"training/{name}.json")["init"] == stored(f"training/{before}.json")["weights"]
+    assert "init" not in stored("training/vdsr-first.json")
 
 
 def test_the_luma_weights_are_above_the_paper():
     """In every cell of its Table 3, in PSNR by as much as the README says."""
-    published, differences = committed("published.json")["paper"]["Table 3"], []
+    published, differences = stored("published.json")["paper"]["Table 3"], []
     for name in ("04_evaluate", "04_evaluate_urban100"):
-        for benchmark, by_scale in committed(f"{name}.json")["results"]["scores"].items():
+        for benchmark, by_scale in stored(f"{name}.json")["results"]["scores"].items():
             for scale, found in by_scale.items():
                 ours, (psnr, ssim) = found["ours"]["mean"]["model"], published[benchmark][scale]["VDSR"]
                 differences.append(ours["psnr"] - psnr)
@@ -214,7 +211,7 @@ def test_the_luma_weights_are_above_the_paper():
 
 
 def test_training_in_bfloat16_loses_less_than_0_02_db():
-    twins = [committed(f"03_precision_{name}.json") for name in ("float32", "bfloat16")]
+    twins = [stored(f"03_precision_{name}.json") for name in ("float32", "bfloat16")]
     assert [twin["recipe"].pop("precision") for twin in twins] == ["float32", "bfloat16"]
     assert twins[0]["recipe"] == twins[1]["recipe"]
     assert twins[0]["init"]["sha256"] == twins[1]["init"]["sha256"]
@@ -225,11 +222,11 @@ def test_training_in_bfloat16_loses_less_than_0_02_db():
 
 def test_table_2_is_complete_and_of_one_recipe():
     combinations = ["2", "3", "4", "2_3", "2_4", "3_4", "2_3_4"]
-    table = committed("04_evaluate.json")["results"]["table 2"]
+    table = stored("04_evaluate.json")["results"]["table 2"]
     for rules in ("paper", "replication"):
         for scale in ("2", "3", "4"):
             assert set(table[rules][scale]) == {"interpolation", *combinations}
-        recipes = [committed(f"training/{rules}-{scales}.json")["recipe"] for scales in combinations]
+        recipes = [stored(f"training/{rules}-{scales}.json")["recipe"] for scales in combinations]
         shared = [{k: v for k, v in recipe.items() if k != "scales"} for recipe in recipes]
         assert all(recipe == shared[0] for recipe in shared)
 
@@ -237,15 +234,15 @@ def test_table_2_is_complete_and_of_one_recipe():
 def test_the_numbers_in_the_readme_are_the_measured_ones():
     readme = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
     ours, replicated = (
-        committed(f"{name}.json")["results"]["scores"]["Set5"].values()
+        stored(f"{name}.json")["results"]["scores"]["Set5"].values()
         for name in ("04_evaluate", "04_evaluate_replication")
     )
-    published = committed("published.json")["replication"]["Table 3"]["Set5"].values()
+    published = stored("published.json")["replication"]["Table 3"]["Set5"].values()
     rows = {
         "interpolation": [found["ours"]["mean"]["interpolation"]["psnr"] for found in ours],
         "the authors' weights": [found["the authors' weights"]["mean"]["model"]["psnr"] for found in ours],
         "the paper's recipe, as we read it": [
-            scores["model"] for scores in committed("03_recipe_paper.json")["validation"][-1]["psnr"].values()
+            scores["model"] for scores in stored("03_recipe_paper.json")["validation"][-1]["psnr"].values()
         ],
         "the weights in this package": [found["ours"]["mean"]["model"]["psnr"] for found in ours],
         "interpolation, `replication`": [
@@ -264,7 +261,7 @@ def test_what_the_recipe_of_the_paper_lacks_is_length():
     """As chapter 3 says: four times the steps gain; a larger theta silences maps, the rest moves little."""
 
     def end(name):
-        record = committed(f"{name}.json")
+        record = stored(f"{name}.json")
         last = record["validation"][-1]
         assert last["step"] == record["recipe"]["steps"]
         return {scale: found["model"] for scale, found in last["psnr"].items()}, sum(last["dead"].values())
@@ -278,16 +275,16 @@ def test_what_the_recipe_of_the_paper_lacks_is_length():
 
 
 def test_the_rgb_weights_are_above_every_figure_of_the_replication():
-    published, pairs = committed("published.json")["replication"], []
+    published, pairs = stored("published.json")["replication"], []
     for name in ("04_evaluate_replication", "04_evaluate_replication_urban100"):
-        for benchmark, by_scale in committed(f"{name}.json")["results"]["scores"].items():
+        for benchmark, by_scale in stored(f"{name}.json")["results"]["scores"].items():
             for scale, found in by_scale.items():
                 pairs.append((found["ours"]["mean"]["model"], published["Table 3"][benchmark][scale]["VDSR"]))
     assert len(pairs) == 12
     for image, by_scale in published["Figure 5"].items():
-        sweep = committed(f"06_{image}_replication.json")["results"]["sweep"]
+        sweep = stored(f"06_{image}_replication.json")["results"]["sweep"]
         pairs += [(sweep[scale]["model"], figures["VDSR"]) for scale, figures in by_scale.items()]
-    crops = committed("06_img_017_replication.json")["results"]["figures 6 and 7, x3"]
+    crops = stored("06_img_017_replication.json")["results"]["figures 6 and 7, x3"]
     for image, figures in published["Figures 6 and 7, x3"].items():
         pairs.append((crops[image]["model"], figures["VDSR"]))
     for ours, (psnr, ssim) in pairs:
@@ -296,8 +293,8 @@ def test_the_rgb_weights_are_above_every_figure_of_the_replication():
 
 
 def test_the_networks_for_one_scale_are_above_the_replications_at_that_scale():
-    ours = committed("04_evaluate.json")["results"]["table 2"]["replication"]
-    published = committed("published.json")["replication"]["Table 2"]
+    ours = stored("04_evaluate.json")["results"]["table 2"]["replication"]
+    published = stored("published.json")["replication"]["Table 2"]
     for scale in "234":  # the diagonal
         assert ours[scale][scale] > published[scale][scale]
 
@@ -305,12 +302,12 @@ def test_the_networks_for_one_scale_are_above_the_replications_at_that_scale():
 def test_the_shipped_weights_are_above_interpolation_everywhere():
     """Every cell of the committed tables and every scale of Figure 5, the smallest included."""
     for name in TABLES:
-        for by_scale in committed(f"{name}.json")["results"]["scores"].values():
+        for by_scale in stored(f"{name}.json")["results"]["scores"].values():
             for found in by_scale.values():
                 mean = found["ours"]["mean"]
                 assert mean["model"]["psnr"] > mean["interpolation"]["psnr"]
     for name in SWEEPS:
-        sweep = committed(f"{name}.json")["results"]["sweep"]
+        sweep = stored(f"{name}.json")["results"]["sweep"]
         assert [*sweep] == ["1.5", "2", "2.5", "3", "3.5", "4"]
         for scale, found in sweep.items():
             assert found["model"]["psnr"] > found["interpolation"]["psnr"], (name, scale)
@@ -321,8 +318,8 @@ def test_the_shipped_weights_are_above_interpolation_everywhere():
     [("04_evaluate", ("ours", "the authors' weights")), ("04_evaluate_replication", ("ours",))],
 )
 def test_table_3_is_complete(name, columns):
-    sets = committed(f"{name}.json")["results"]["scores"]
-    sets |= committed(f"{name}_urban100.json")["results"]["scores"]
+    sets = stored(f"{name}.json")["results"]["scores"]
+    sets |= stored(f"{name}_urban100.json")["results"]["scores"]
     assert [*sets] == ["Set5", "Set14", "B100", "Urban100"]
     for test_name, by_scale in sets.items():
         for column in columns:
@@ -331,7 +328,7 @@ def test_table_3_is_complete(name, columns):
 
 
 def test_eight_orientations_are_a_column_of_their_own_and_better():
-    for by_scale in committed("04_evaluate_ensemble.json")["results"]["scores"].values():
+    for by_scale in stored("04_evaluate_ensemble.json")["results"]["scores"].values():
         for found in by_scale.values():
             eight = found["ours, eight orientations"]["mean"]["model"]["psnr"]
             assert eight > found["ours"]["mean"]["model"]["psnr"]
@@ -341,7 +338,7 @@ def test_eight_orientations_are_a_column_of_their_own_and_better():
 def test_measured_cells_are_reproduced(data, name):
     """Set5 at x2 whole, and one image of each other set at x3."""
     network = load(TABLES[name], "cpu")
-    for test_name, by_scale in committed(f"{name}.json")["results"]["scores"].items():
+    for test_name, by_scale in stored(f"{name}.json")["results"]["scores"].items():
         scale, count = ("2", 5) if test_name == "Set5" else ("3", 1)
         paths = list_images(data / test_name)[:count]
         found = evaluate(network.model, get_protocol(network.protocol), paths, float(scale))["images"]
@@ -357,6 +354,6 @@ def test_measured_cells_of_table_2_are_reproduced(data, name, scale):
     network = load(WEIGHTS / f"{name}.safetensors", "cpu")
     found = evaluate(network.model, get_protocol(network.protocol), list_images(data / "Set5"), scale)["mean"]
     rules, trained = name.split("-")
-    kept = committed("04_evaluate.json")["results"]["table 2"][rules][str(scale)]
+    kept = stored("04_evaluate.json")["results"]["table 2"][rules][str(scale)]
     assert found["model"]["psnr"] == pytest.approx(kept[trained], abs=0.01)
     assert found["interpolation"]["psnr"] == pytest.approx(kept["interpolation"], abs=0.01)

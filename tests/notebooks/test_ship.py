@@ -40,7 +40,7 @@ def runs(tmp_path_factory):
 @pytest.fixture
 def package(tmp_path, monkeypatch, runs):
     monkeypatch.setattr(checkpoint, "WEIGHTS", tmp_path)
-    monkeypatch.setattr(ship, "COMMITTED", tmp_path)
+    monkeypatch.setattr(ship, "RESULTS", tmp_path)
     monkeypatch.setenv("VDSR_DATA", str(runs / "images"))
     return tmp_path
 

@@ -582,7 +582,7 @@ class TestVerdicts:
 def test_the_committed_grids_are_whole():
     """Every run of the larger grids is there, for three seeds or more, from T91 and scored on Set5."""
     for name in definitions.STUDIES:
-        record = json.loads((Path(__file__).parents[2] / f"notebooks/results/08_{name}.json").read_text())
+        record = json.loads((Path(__file__).parents[2] / f"vdsrlib/results/08_{name}.json").read_text())
         done = record["results"]
         assert (done["training"], done["validation"], done["failures"]) == ("T91", "Set5", [])
         asked = record["parameters"]

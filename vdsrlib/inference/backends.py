@@ -2,7 +2,7 @@
 
 These compute in float32. "half", by name only, is PyTorch in float16, for the matrix units of a GPU. Nothing
 computes in bfloat16: with layers rounded to it, weights trained in float32 lose 0.03, 0.18 and 0.7 dB at x2,
-x3 and x4, where float16 loses nothing (notebooks/results/speed_inference_cpu.json). An engine is used only if
+x3 and x4, where float16 loses nothing (vdsrlib/results/speed_inference_cpu.json). An engine is used only if
 it gives what PyTorch gives, which is checked whenever it gets new weights. ``pip install vdsrlib[fast]``
 installs ONNX Runtime; which one is fastest on a machine, tests/benchmarks/inference.py measures.
 """

@@ -17,7 +17,7 @@ from vdsrlib.errors import InputError
 from vdsrlib.imaging.colour import to_uint8
 from vdsrlib.imaging.image_file import read_image
 from vdsrlib.inference.features import Layer
-from vdsrlib.records import COMMITTED
+from vdsrlib.records import stored_path
 from vdsrlib.viz.charts import COLOURS
 
 
@@ -83,8 +83,8 @@ class CaptionedImage:
 
 
 def stored_figure(name: str, caption: str) -> CaptionedImage:
-    """A figure that is kept with the chapters, in ``notebooks/results/``, under its caption."""
-    return CaptionedImage(read_image(COMMITTED / f"{name}.png"), caption)
+    """Read a stored figure, and give it a caption; see ``records``."""
+    return CaptionedImage(read_image(stored_path(f"{name}.png")), caption)
 
 
 def _font() -> ImageFont.FreeTypeFont:
