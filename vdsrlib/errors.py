@@ -14,6 +14,10 @@ class WriteError(InputError):
     """A place cannot be written."""
 
 
+class MainProcessError(InputError):
+    """The main process failed and reports why itself."""
+
+
 class Notice(UserWarning):
     """A sentence that users should read while the work goes on."""
 

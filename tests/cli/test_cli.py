@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 import vdsrlib
-from vdsrlib.cli import app, doctor
+from vdsrlib.cli import checks, console
 from vdsrlib.datasets.catalog import list_images
 from vdsrlib.evaluation import ground_truth
 from vdsrlib.evaluation.ground_truth import degrade_and_upscale
@@ -121,11 +121,11 @@ class TestEvaluate:
         assert round(mean["ssim"], 4) == 0.8682
 
 
-class TestResolve:
+class TestUpscale:
     def test_direct(self, run_cli, photo_file, tiny, tmp_path):
         """Into a folder that does not exist yet; the shipped photograph keeps its bytes."""
         before = photo_file.read_bytes()
-        done = run_cli("resolve", "photo.png", "new/größer.png", "--scale", 1.5, "--weights", tiny)
+        done = run_cli("upscale", "photo.png", "new/größer.png", "--scale", 1.5, "--weights", tiny)
         assert (done.returncode, done.stderr) == (0, "")
         assert "180 x 144 pixels" in done.stdout
         assert read_image(tmp_path / "new" / "größer.png").shape == (144, 180, 3)
@@ -134,7 +134,7 @@ class TestResolve:
 
     def test_ground_truth(self, call_cli, photo_file, tiny, tmp_path):
         status, out, error = call_cli(
-            "resolve", photo_file, tmp_path / "sr.jpg", "--scale", 3, "--weights", tiny, "--ground-truth"
+            "upscale", photo_file, tmp_path / "sr.jpg", "--scale", 3, "--weights", tiny, "--ground-truth"
         )
         assert (status, error) == (0, "")
         assert out.count(" dB, SSIM 0.") == 2
@@ -143,7 +143,7 @@ class TestResolve:
     def test_grey_stays_grey(self, call_cli, tmp_path, grey_photo, tiny):
         save_image(tmp_path / "grey.png", grey_photo)
         arguments = [tmp_path / "grey.png", tmp_path / "sr.png", "--scale", 2, "--weights", tiny]
-        assert call_cli("resolve", *arguments)[0] == 0
+        assert call_cli("upscale", *arguments)[0] == 0
         assert read_image(tmp_path / "sr.png").shape == (180, 202)
 
     def test_two_images_that_would_get_one_name(self, call_cli, tmp_path, grey_photo, photo, tiny):
@@ -151,7 +151,7 @@ class TestResolve:
         Image.fromarray(grey_photo).save(tmp_path / "in/a.gif")
         save_image(tmp_path / "in/a.gif.png", photo)
         arguments = [tmp_path / "in", tmp_path / "out", "--scale", 2, "--weights", tiny, "--force"]
-        check_refused(*call_cli("resolve", *arguments), "a.gif.png would both become")
+        check_refused(*call_cli("upscale", *arguments), "a.gif.png would both become")
         assert not (tmp_path / "out").exists()
 
     @pytest.mark.parametrize("mode", [[], ["--ground-truth"]])
@@ -165,7 +165,7 @@ class TestResolve:
 
         monkeypatch.setattr(upscale, "predict", meanwhile)
         monkeypatch.setattr(ground_truth, "predict", meanwhile)
-        arguments = ["resolve", photo_file, target, "--scale", 2, "--weights", tiny, *mode]
+        arguments = ["upscale", photo_file, target, "--scale", 2, "--weights", tiny, *mode]
         check_refused(*call_cli(*arguments), "out.png exists; write another name, or --force")
         assert target.read_text() == "mine"
         assert call_cli(*arguments, "--force")[0] == 0
@@ -181,7 +181,7 @@ class TestResolve:
             "b.png": "; transparency is dropped; 16-bit samples are reduced to 8\n",
         }.items():
             arguments = [tmp_path / name, tmp_path / f"sr-{name}", "--scale", 2, "--weights", tiny]
-            status, out, error = call_cli("resolve", *arguments, "--ground-truth")
+            status, out, error = call_cli("upscale", *arguments, "--ground-truth")
             assert (status, error) == (0, "")
             assert out.endswith(notes)
 
@@ -196,7 +196,7 @@ class TestResolve:
 
         monkeypatch.setattr(upscale, "predict", greedy)
         options = ["--scale", 2, "--weights", tiny]
-        status, _, error = call_cli("resolve", tmp_path / "in", tmp_path / "out", *options)
+        status, _, error = call_cli("upscale", tmp_path / "in", tmp_path / "out", *options)
         assert status == 1
         first, _ = error.splitlines()
         assert first.endswith(
@@ -204,10 +204,10 @@ class TestResolve:
         )
         assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
         alone = [tmp_path / "in/b.png", tmp_path / "b.png", *options]
-        check_refused(*call_cli("resolve", *alone), "b.png needs more memory than there is")
+        check_refused(*call_cli("upscale", *alone), "b.png needs more memory than there is")
 
     def test_existing_file_is_replaced_by_force_alone(self, call_cli, photo_file, tiny):
-        arguments = ["resolve", photo_file, photo_file, "--scale", 2, "--weights", tiny]
+        arguments = ["upscale", photo_file, photo_file, "--scale", 2, "--weights", tiny]
         before = photo_file.read_bytes()
         check_refused(*call_cli(*arguments), "photo.png exists; write another name, or --force")
         assert photo_file.read_bytes() == before
@@ -246,7 +246,7 @@ class TestFeatures:
 
     @pytest.mark.parametrize("size", [(96, 120), (1030, 1040)], ids=["small", "large"])
     def test_the_network_passes_once(self, features, tmp_path, photo, monkeypatch, size):
-        """And SR is the one of ``resolve --ground-truth``."""
+        """And SR is the one of ``upscale --ground-truth``."""
         save_image(tmp_path / "a.png", np.tile(photo, (11, 9, 1))[: size[0], : size[1]])
         calls = []
         monkeypatch.setattr(ground_truth, "predict", lambda *_: calls.append("predict"))
@@ -292,7 +292,7 @@ class TestDoctor:
             assert part in out
 
     def test_engines(self, call_cli, monkeypatch):
-        """One that does not work is passed over; one that is asked for must be there, as for ``resolve``."""
+        """One that does not work is passed over; one that is asked for must be there, as for ``upscale``."""
         monkeypatch.setattr(checkpoint, "shipped_weights", list)
         monkeypatch.delenv("VDSR_ENGINE", raising=False)
         out = call_cli("doctor")[1]
@@ -314,7 +314,7 @@ class TestDoctor:
         monkeypatch.setenv("VDSR_DATA", str(tmp_path / "none"))
         monkeypatch.setenv("VDSR_DEVICE", "abacus")
         monkeypatch.setattr(checkpoint, "DEFAULT", tmp_path / "none.safetensors")
-        monkeypatch.setattr(doctor, "PACKAGES", ("numpy", "no-such-package"))
+        monkeypatch.setattr(checks, "PACKAGES", ("numpy", "no-such-package"))
         status, out, _ = call_cli("doctor")
         assert status == 1
         for part in (
@@ -340,7 +340,7 @@ def test_help_names_every_command(call_cli, capsys):
         call_cli("--help")
     assert caught.value.code == 0
     out = capsys.readouterr().out
-    assert all(name in out for name in ("train", "evaluate", "resolve", "features", "doctor"))
+    assert all(name in out for name in ("train", "evaluate", "upscale", "features", "doctor"))
 
 
 LONG = "n" * 300
@@ -348,42 +348,42 @@ ABSENT = "cuda" if torch.backends.mps.is_available() else "mps"
 WRONG = {
     "no command": ("", "command"),
     "unknown command": ("enlarge a b", "invalid choice: 'enlarge'"),
-    "unknown option": ("resolve photo.png out.png --scale 2 --factor 2", "--factor"),
-    "no scale": ("resolve photo.png out.png", "--scale"),
-    "no value": ("resolve photo.png out.png --scale", "--scale"),
-    "scale 1": ("resolve photo.png out.png --scale 1", "above 1"),
-    "scale 0": ("resolve photo.png out.png --scale 0", "above 1"),
-    "scale -2": ("resolve photo.png out.png --scale -2", "above 1"),
-    "scale 9": ("resolve photo.png out.png --scale 9", "at most 8"),
+    "unknown option": ("upscale photo.png out.png --scale 2 --factor 2", "--factor"),
+    "no scale": ("upscale photo.png out.png", "--scale"),
+    "no value": ("upscale photo.png out.png --scale", "--scale"),
+    "scale 1": ("upscale photo.png out.png --scale 1", "above 1"),
+    "scale 0": ("upscale photo.png out.png --scale 0", "above 1"),
+    "scale -2": ("upscale photo.png out.png --scale -2", "above 1"),
+    "scale 9": ("upscale photo.png out.png --scale 9", "at most 8"),
     "scale nan": ("evaluate --images set --scale nan", "above 1"),
     "scale inf": ("features photo.png maps --scale inf", "above 1"),
-    "scale abc": ("resolve photo.png out.png --scale abc", "one number such as 3 or 2.5, got 'abc'"),
-    "scale 2_3": ("resolve photo.png out.png --scale 2_3", "at most 8"),
-    "no file": ("resolve none.png out.png --scale 2", "There is no image none.png"),
+    "scale abc": ("upscale photo.png out.png --scale abc", "one number such as 3 or 2.5, got 'abc'"),
+    "scale 2_3": ("upscale photo.png out.png --scale 2_3", "at most 8"),
+    "no file": ("upscale none.png out.png --scale 2", "There is no image none.png"),
     "no file to show": ("features none.png maps --scale 2", "There is no image none.png"),
-    "text as image": ("resolve notes.txt out.png --scale 2", "notes.txt cannot be read as an image"),
-    "truncated image": ("resolve cut.png out.png --scale 2", "cut.png cannot be read as an image"),
+    "text as image": ("upscale notes.txt out.png --scale 2", "notes.txt cannot be read as an image"),
+    "truncated image": ("upscale cut.png out.png --scale 2", "cut.png cannot be read as an image"),
     "truncated HR": ("features cut.png maps --scale 2", "cut.png cannot be read as an image"),
-    "folder as image": ("resolve set out.png --scale 2", "set is a folder"),
-    "small HR": ("resolve small.png out.png --scale 4 --ground-truth", "too small"),
+    "folder as image": ("upscale set out.png --scale 2", "set is a folder"),
+    "small HR": ("upscale small.png out.png --scale 4 --ground-truth", "too small"),
     "small image": ("features small.png maps --scale 4", "too small"),
-    "no suffix": ("resolve photo.png out --scale 2", "must end in"),
-    "wrong suffix": ("resolve photo.png out.txt --scale 2", "must end in"),
-    "OUT is a folder": ("resolve photo.png set --scale 2", "must end in"),
-    "OUT is a folder with a suffix": ("resolve photo.png folder.png --scale 2", "folder.png is a folder"),
-    "OUT in a file": ("resolve photo.png notes.txt/out.png --scale 2", "Cannot write"),
+    "no suffix": ("upscale photo.png out --scale 2", "must end in"),
+    "wrong suffix": ("upscale photo.png out.txt --scale 2", "must end in"),
+    "OUT is a folder": ("upscale photo.png set --scale 2", "must end in"),
+    "OUT is a folder with a suffix": ("upscale photo.png folder.png --scale 2", "folder.png is a folder"),
+    "OUT in a file": ("upscale photo.png notes.txt/out.png --scale 2", "Cannot write"),
     "OUTDIR is a file": ("features photo.png notes.txt --scale 2", "Cannot write"),
-    "no weights": ("resolve photo.png out.png --scale 2 --weights none.pt", "no weights file none.pt"),
-    "name of weights too long": (f"resolve photo.png out.png --scale 2 --weights {LONG}", LONG),
+    "no weights": ("upscale photo.png out.png --scale 2 --weights none.pt", "no weights file none.pt"),
+    "name of weights too long": (f"upscale photo.png out.png --scale 2 --weights {LONG}", LONG),
     "name of a set too long": (f"evaluate --images {LONG} --scale 2", LONG),
-    "name of a target folder too long": (f"resolve set {LONG} --scale 2", f"{LONG}: File name too long"),
-    "a link to itself": ("resolve loop out.png --scale 2", "loop"),
-    "a target that is a link to itself": ("resolve set loop --scale 2", "Cannot write in loop"),
+    "name of a target folder too long": (f"upscale set {LONG} --scale 2", f"{LONG}: File name too long"),
+    "a link to itself": ("upscale loop out.png --scale 2", "loop"),
+    "a target that is a link to itself": ("upscale set loop --scale 2", "Cannot write in loop"),
     "HTML as weights": ("evaluate --images set --scale 2 --weights page.safetensors", "damaged"),
     "cut weights": ("features photo.png maps --scale 2 --weights cut.safetensors", "damaged"),
-    "image as weights": ("resolve photo.png out.png --scale 2 --weights photo.png", "damaged"),
-    "unknown device": ("resolve photo.png out.png --scale 2 --device tpu", "unknown device 'tpu'"),
-    "no such device": (f"resolve photo.png out.png --scale 2 --device {ABSENT}", f"no {ABSENT} device"),
+    "image as weights": ("upscale photo.png out.png --scale 2 --weights photo.png", "damaged"),
+    "unknown device": ("upscale photo.png out.png --scale 2 --device tpu", "unknown device 'tpu'"),
+    "no such device": (f"upscale photo.png out.png --scale 2 --device {ABSENT}", f"no {ABSENT} device"),
     "empty folder": ("evaluate --images empty --scale 2", "no image in empty"),
     "no folder": ("evaluate --images none --scale 2", "no folder none"),
     "file as folder": ("evaluate --images photo.png --scale 2", "no folder photo.png"),
@@ -447,7 +447,7 @@ def check_refused(status: int, out: str, error: str, part: str) -> None:
 @pytest.mark.parametrize(("command", "part"), WRONG.values(), ids=list(WRONG))
 def test_wrong_input_is_one_sentence(workplace, call_cli, tiny, command, part):
     words = command.split()
-    if words[:1] in (["resolve"], ["evaluate"], ["features"]) and "--weights" not in words:
+    if words[:1] in (["upscale"], ["evaluate"], ["features"]) and "--weights" not in words:
         words += ["--weights", str(tiny)]
         if words[-3] == "--scale":  # the value that is missing
             words = [*words[:-3], *words[-2:], "--scale"]
@@ -515,21 +515,21 @@ def locked(photo, tiny, call_cli, monkeypatch):
 def test_one_image_behind_a_locked_door(locked, call_cli):
     """It alone fails, as a broken one does."""
     options = ["--scale", 2, "--weights", "w.safetensors"]
-    for command in (["resolve", "in", "out"], ["evaluate", "--images", "in"]):
+    for command in (["upscale", "in", "out"], ["evaluate", "--images", "in"]):
         status, out, error = call_cli(*command, *options)
         assert status == 1
         assert all(name in out for name in ("a", "b"))
         first, *rest = error.splitlines()
         assert first.startswith("vdsrlib: in/lost.png cannot be read")
         assert "Permission denied" in first
-        assert len(rest) == (command[0] == "resolve")
+        assert len(rest) == (command[0] == "upscale")
     assert sorted(path.name for path in (locked / "out").iterdir()) == ["a.png", "b.png"]
 
 
 def test_places_that_cannot_be_read(locked, call_cli, monkeypatch):
     options = ["--scale", 2, "--weights"]
     secret = ["in/a.png", "out.png", *options, "secret.safetensors"]
-    check_refused(*call_cli("resolve", *secret), "secret.safetensors cannot be read (Permission denied)")
+    check_refused(*call_cli("upscale", *secret), "secret.safetensors cannot be read (Permission denied)")
     inside = ["--images", "locked/set", *options, "w.safetensors"]
     check_refused(*call_cli("evaluate", *inside), "locked/set cannot be read (Permission denied)")
     monkeypatch.setenv("VDSR_DATA", "locked/set")
@@ -547,9 +547,9 @@ def test_any_other_error_of_a_place_is_one_sentence(call_cli, monkeypatch, photo
     def fail(*_, **__):
         raise PermissionError(13, "Permission denied", "/somewhere")
 
-    monkeypatch.setattr(app, "upscale_file", fail)
+    monkeypatch.setattr(upscale, "upscale_file", fail)
     arguments = [photo_file, "out.png", "--scale", 2, "--weights", tiny]
-    check_refused(*call_cli("resolve", *arguments), "vdsrlib: /somewhere: Permission denied.")
+    check_refused(*call_cli("upscale", *arguments), "vdsrlib: /somewhere: Permission denied.")
 
 
 class TestStreams:
@@ -580,14 +580,14 @@ class TestStreams:
         save_image(tmp_path / "in/größer.png", grey_photo)
         save_image(tmp_path / "in/\udcff.png", grey_photo)  # a byte that is no UTF-8
         options = ["--scale", 1.5, "--weights", tiny]
-        run = run_cli("resolve", "in", "out", *options, PYTHONIOENCODING="ascii")
+        run = run_cli("upscale", "in", "out", *options, PYTHONIOENCODING="ascii")
         assert (run.returncode, run.stderr) == (0, "")
         names = [line.split(":")[0] for line in run.stdout.splitlines()]
         assert names == [r"out/gr\xf6\xdfer.png", r"out/\udcff.png"]
 
     def test_an_engine_that_falls_back_says_so_in_one_sentence(self, run_cli, tmp_path, photo_file, tiny):
         (tmp_path / "onnxruntime.py").write_text("raise ImportError('a broken\\nbuild')")
-        run = run_cli("resolve", "photo.png", "out.png", "--scale", 2, "--weights", tiny)
+        run = run_cli("upscale", "photo.png", "out.png", "--scale", 2, "--weights", tiny)
         assert run.returncode == 0
         sentence = r"vdsrlib: The engine onnxruntime fails \(a broken build\).* The next engine is \w+\.\n"
         assert re.fullmatch(sentence, run.stderr)
@@ -598,7 +598,7 @@ def test_photograph_from_a_phone(workplace, call_cli, tiny, photo):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(photo).save("phone.jpg", exif=exif)
-    assert call_cli("resolve", "phone.jpg", "out.png", "--scale", 2, "--weights", tiny)[0] == 0
+    assert call_cli("upscale", "phone.jpg", "out.png", "--scale", 2, "--weights", tiny)[0] == 0
     assert read_image("out.png").shape == (240, 192, 3)
 
 
@@ -616,6 +616,6 @@ def test_a_line_is_one_write(monkeypatch):
 
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(Recorder(), write_through=True))
     monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # which is changed, too
-    app._speak_plainly()
+    console.prepare_streams()
     print("1/6 depth 2")
     assert writes == [b"1/6 depth 2\n"]

@@ -41,7 +41,7 @@ def png_of_size(width: int, height: int) -> bytes:
 
 
 @pytest.fixture
-def resolve(tmp_path, call_cli, tiny, monkeypatch):
+def upscale(tmp_path, call_cli, tiny, monkeypatch):
     """Run the command on a file, and insist on one sentence and a folder that is as it was."""
     monkeypatch.chdir(tmp_path)
 
@@ -50,7 +50,7 @@ def resolve(tmp_path, call_cli, tiny, monkeypatch):
 
     def run(source, part, target="out.png", options=("--scale", 2), weights=tiny):
         before = listing()
-        status, out, error = call_cli("resolve", source, target, *options, "--weights", weights)
+        status, out, error = call_cli("upscale", source, target, *options, "--weights", weights)
         assert (status, out) == (2, "")
         assert error.startswith("vdsrlib: ")
         assert error.count("\n") == 1
@@ -62,27 +62,27 @@ def resolve(tmp_path, call_cli, tiny, monkeypatch):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("quarters", [0, 1, 2, 3])
-def test_cut_at_every_quarter(resolve, tmp_path, photo, kind, quarters):
+def test_cut_at_every_quarter(upscale, tmp_path, photo, kind, quarters):
     content = encoded(photo, kind)
     (tmp_path / f"cut{KINDS[kind]}").write_bytes(content[: len(content) * quarters // 4])
-    resolve(f"cut{KINDS[kind]}", "cannot be read as an image")
+    upscale(f"cut{KINDS[kind]}", "cannot be read as an image")
 
 
-def test_decompression_bomb(resolve, call_cli, tmp_path, tiny):
+def test_decompression_bomb(upscale, call_cli, tmp_path, tiny):
     (tmp_path / "bomb.png").write_bytes(png_of_size(100_000, 100_000))
-    resolve(
+    upscale(
         "bomb.png",
         f"10000 megapixels, and the limit is {MAX_PIXELS // 10**6}. Raise it with --max-megapixels",
     )
     save_image("large.png", np.zeros((1000, 1100), np.uint8))
     small = ("--scale", 1.1, "--max-megapixels", 1)
-    resolve("large.png", "1100 x 1000 are 1.1 megapixels, and the limit is 1.", options=small)
+    upscale("large.png", "1100 x 1000 are 1.1 megapixels, and the limit is 1.", options=small)
     save_image("half.png", np.zeros((700, 1000), np.uint8))
-    resolve(
+    upscale(
         "half.png", "out.png: 2000 x 1400 are 2.8 megapixels", options=("--scale", 2, "--max-megapixels", 1)
     )
     raised = ("--scale", 1.1, "--max-megapixels", 2)
-    assert call_cli("resolve", "large.png", "out.png", *raised, "--weights", tiny)[0] == 0
+    assert call_cli("upscale", "large.png", "out.png", *raised, "--weights", tiny)[0] == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -96,9 +96,9 @@ def test_pillows_own_limit_gives_way(tmp_path, photo, kind, monkeypatch):
         assert limit == Image.MAX_IMAGE_PIXELS
 
 
-def test_other_formats(resolve, tmp_path):
+def test_other_formats(upscale, tmp_path):
     (tmp_path / "photo.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99))
-    resolve("photo.heic", "none of the PNG, JPEG, WEBP, TIFF, BMP and GIF images that can be read")
+    upscale("photo.heic", "none of the PNG, JPEG, WEBP, TIFF, BMP and GIF images that can be read")
 
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])
@@ -116,29 +116,29 @@ def test_decoders_print_nothing(tmp_path, capfd, recwarn, name, quarters):
 def test_smallest_images(tmp_path, call_cli, photo, tiny, shape):
     save_image(tmp_path / "a.png", photo[: shape[0], : shape[1]])
     arguments = [tmp_path / "a.png", tmp_path / "b.png", "--scale", 2.5, "--weights", tiny]
-    assert call_cli("resolve", *arguments)[0] == 0
+    assert call_cli("upscale", *arguments)[0] == 0
     assert read_image(tmp_path / "b.png").shape[:2] == tuple(-(-side * 5 // 2) for side in shape)
 
 
-def test_sides_of_65000(resolve, tmp_path, call_cli, tiny):
+def test_sides_of_65000(upscale, tmp_path, call_cli, tiny):
     """More than JPEG holds is said before the work; PNG takes it."""
     save_image(tmp_path / "long.jpg", np.full((1, 65_000), 90, np.uint8))
-    resolve("long.jpg", "write .png instead", target="out.jpg")
-    resolve("long.jpg", "write .png instead", target="out.webp")
-    assert call_cli("resolve", "long.jpg", "out.png", "--scale", 2, "--weights", tiny)[0] == 0
+    upscale("long.jpg", "write .png instead", target="out.jpg")
+    upscale("long.jpg", "write .png instead", target="out.webp")
+    assert call_cli("upscale", "long.jpg", "out.png", "--scale", 2, "--weights", tiny)[0] == 0
     assert read_image("out.png").shape == (2, 130_000)
 
 
-def test_nan_in_a_float_tiff(resolve, tmp_path):
+def test_nan_in_a_float_tiff(upscale, tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.full((9, 9), np.nan, np.float32))
-    resolve("a.tif", "32-bit")
+    upscale("a.tif", "32-bit")
 
 
 def test_animation_is_named(tmp_path, photo, call_cli, tiny):
     frames = [Image.fromarray(photo[i : i + 30, :30]) for i in (0, 30)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     status, out, _ = call_cli(
-        "resolve", tmp_path / "a.gif", tmp_path / "b.png", "--scale", 2, "--weights", tiny
+        "upscale", tmp_path / "a.gif", tmp_path / "b.png", "--scale", 2, "--weights", tiny
     )
     assert status == 0
     assert "60 x 60 pixels; the first of 2 frames" in out
@@ -156,7 +156,7 @@ def test_ended_by_a_scheduler(tmp_path, cli_environment):
         sys.executable,
         "-m",
         "vdsrlib",
-        "resolve",
+        "upscale",
         "a.png",
         "b.png",
         "--scale",
@@ -171,34 +171,34 @@ def test_ended_by_a_scheduler(tmp_path, cli_environment):
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
-def test_a_pipe_is_not_waited_for(resolve, tmp_path):
+def test_a_pipe_is_not_waited_for(upscale, tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     waiting = threading.Timer(20, lambda: os.open(tmp_path / "pipe.png", os.O_WRONLY | os.O_NONBLOCK))
     waiting.start()
-    resolve("pipe.png", "is a pipe or a device")
-    resolve("/dev/zero", "is a pipe or a device")
+    upscale("pipe.png", "is a pipe or a device")
+    upscale("/dev/zero", "is a pipe or a device")
     waiting.cancel()
 
 
-def test_names(resolve, tmp_path, photo_file, call_cli, tiny):
+def test_names(upscale, tmp_path, photo_file, call_cli, tiny):
     long = "n" * 300 + ".png"
-    resolve(long, "File name too long")
-    resolve("photo.png", "File name too long", target=long)
-    resolve("photo.png", "File name too long", target="n" * 4000 + "/a.png")
-    resolve("no\0thing.png", "There is no image no")
+    upscale(long, "File name too long")
+    upscale("photo.png", "File name too long", target=long)
+    upscale("photo.png", "File name too long", target="n" * 4000 + "/a.png")
+    upscale("no\0thing.png", "There is no image no")
     for name in ("größer 图像.png", "-.png", "a\nb.png", "n" * 200 + ".png"):
         target = tmp_path / name
-        assert call_cli("resolve", photo_file, target, "--scale", 1.5, "--weights", tiny)[0] == 0
+        assert call_cli("upscale", photo_file, target, "--scale", 1.5, "--weights", tiny)[0] == 0
         assert read_image(target).shape == (144, 180, 3)
 
 
-def test_places_that_cannot_be_written(resolve, tmp_path, photo_file, full_disk):
+def test_places_that_cannot_be_written(upscale, tmp_path, photo_file, full_disk):
     (tmp_path / "folder.png").mkdir()
-    resolve("photo.png", "folder.png is a folder", target="folder.png")
-    resolve("photo.png", "must end in", target="folder")
-    resolve("photo.png", "Cannot write", target="photo.png/out.png")
+    upscale("photo.png", "folder.png is a folder", target="folder.png")
+    upscale("photo.png", "must end in", target="folder")
+    upscale("photo.png", "Cannot write", target="photo.png/out.png")
     with full_disk():
-        resolve("photo.png", "Cannot write out.png: File too large")
+        upscale("photo.png", "Cannot write out.png: File too large")
 
 
 def test_no_permission(call_cli, photo, tiny, monkeypatch):
@@ -218,7 +218,7 @@ def test_no_permission(call_cli, photo, tiny, monkeypatch):
         try:
             for source, target in (("secret.png", "out.png"), ("photo.png", "locked/out.png")):
                 status, out, error = call_cli(
-                    "resolve", source, target, "--scale", 2, "--weights", "w.safetensors"
+                    "upscale", source, target, "--scale", 2, "--weights", "w.safetensors"
                 )
                 assert (status, out, error.count("\n")) == (2, "", 1)
                 assert "Permission denied" in error
@@ -233,10 +233,10 @@ def test_no_permission(call_cli, photo, tiny, monkeypatch):
                 os.seteuid(0)
 
 
-def test_a_web_page_as_weights(resolve, tmp_path, photo_file):
+def test_a_web_page_as_weights(upscale, tmp_path, photo_file):
     page = tmp_path / "w.safetensors"
     page.write_text("<!DOCTYPE html><title>404</title>")
-    resolve("photo.png", "is damaged, or no safetensors file", weights=page)
+    upscale("photo.png", "is damaged, or no safetensors file", weights=page)
 
 
 class TestFolder:
@@ -253,7 +253,7 @@ class TestFolder:
         return tmp_path
 
     def test_goes_on_after_bad_files(self, folder, call_cli, tiny):
-        command = ["resolve", "in", "out", "--scale", 2, "--weights", tiny]
+        command = ["upscale", "in", "out", "--scale", 2, "--weights", tiny]
         status, out, error = call_cli(*command)
         assert status == 1
         assert sorted(path.name for path in (folder / "out").iterdir()) == ["a.jpg", "b.png", "z.webp"]
@@ -275,11 +275,11 @@ class TestFolder:
         Image.fromarray(grey_photo).save("gifs.gif")
         (folder / "gifs").mkdir()
         shutil.move("gifs.gif", "gifs/a.gif")
-        assert call_cli("resolve", "gifs", "out", "--scale", 2, "--weights", tiny)[0] == 0
+        assert call_cli("upscale", "gifs", "out", "--scale", 2, "--weights", tiny)[0] == 0
         assert read_image("out/a.gif.png").shape[:2] == (180, 202)
 
     def test_ground_truth_of_a_folder(self, folder, call_cli, tiny):
-        status, out, _ = call_cli("resolve", "in", "out", "--scale", 3, "--ground-truth", "--weights", tiny)
+        status, out, _ = call_cli("upscale", "in", "out", "--scale", 3, "--ground-truth", "--weights", tiny)
         assert status == 1
         assert out.count("interpolation PSNR") == out.count("; model PSNR") == 3
 
@@ -288,16 +288,16 @@ class TestFolder:
         [("in", "another one"), ("out.png", "must be a folder"), ("in/notes.txt", "must be a folder")],
     )
     def test_wrong_targets(self, folder, call_cli, tiny, target, part):
-        status, _, error = call_cli("resolve", "in", target, "--scale", 2, "--force", "--weights", tiny)
+        status, _, error = call_cli("upscale", "in", target, "--scale", 2, "--force", "--weights", tiny)
         assert status == 2
         assert part in error
 
     def test_size_in_pixels(self, folder, call_cli, tiny):
-        assert call_cli("resolve", "in/b.png", "out.png", "--size", "150x100", "--weights", tiny)[0] == 0
+        assert call_cli("upscale", "in/b.png", "out.png", "--size", "150x100", "--weights", tiny)[0] == 0
         assert read_image("out.png").shape == (100, 150)
         for wrong in ("150", "50x50", "2000x2000"):
-            assert call_cli("resolve", "in/b.png", "c.png", "--size", wrong, "--weights", tiny)[0] == 2
-        command = ["resolve", "in/b.png", "c.png", "--size", "150x100", "--ground-truth", "--weights", tiny]
+            assert call_cli("upscale", "in/b.png", "c.png", "--size", wrong, "--weights", tiny)[0] == 2
+        command = ["upscale", "in/b.png", "c.png", "--size", "150x100", "--ground-truth", "--weights", tiny]
         assert "needs a --scale" in call_cli(*command)[2]
 
     @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ class TestFolder:
         ],
     )
     def test_wrong_options(self, folder, call_cli, tiny, option, value, part):
-        command = ["resolve", "in", "out", "--scale", "2", "--weights", tiny, option, value]
+        command = ["upscale", "in", "out", "--scale", "2", "--weights", tiny, option, value]
         status, out, error = call_cli(*command)
         assert (status, out) == (2, "")
         assert error.startswith(f"vdsrlib: {part}")

@@ -14,11 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from vdsrlib.errors import InputError
-
-
-class MainProcessError(InputError):
-    """What the leader met, and says itself."""
+from vdsrlib.errors import InputError, MainProcessError
 
 
 @dataclass(frozen=True)

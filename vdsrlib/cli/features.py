@@ -1,0 +1,67 @@
+"""``vdsr features``."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vdsrlib.cli.console import print_result
+from vdsrlib.cli.parser import Commands, Parser, add_device, add_weights
+from vdsrlib.utils.parsing import parse_scale
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from vdsrlib.models.vdsr import VDSR
+    from vdsrlib.protocol import Protocol
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    text = "Write the feature maps of every layer (Figure 2 of the replication)."
+    commands.add_parser("features", help=text, description=text, options=_add_options).set_defaults(run=run)
+
+
+def _add_options(parser: Parser) -> None:
+    add_device(parser)
+    add_weights(parser)
+    parser.add_argument("input", metavar="IMAGE")
+    parser.add_argument("output", metavar="OUTDIR")
+    parser.add_argument("--scale", required=True, type=parse_scale)
+    parser.add_argument(
+        "--force", action="store_true", help="use a folder that is not empty; replace files in it"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write LR, SR and a mosaic of every layer's feature maps."""
+    from vdsrlib.errors import explain_out_of_memory
+    from vdsrlib.evaluation.ground_truth import degrade_and_upscale
+    from vdsrlib.imaging.image_file import read_with_notes, save_image
+    from vdsrlib.inference.features import activations, sr_from_last_layer, survey
+    from vdsrlib.models import checkpoint
+    from vdsrlib.protocol import get_protocol
+    from vdsrlib.utils.atomic import atomic_files
+    from vdsrlib.utils.device import choose_device
+    from vdsrlib.viz.mosaic import mosaic
+
+    folder, names = Path(arguments.output), []
+    image, notes = read_with_notes(arguments.input)
+    loaded = checkpoint.load(arguments.weights, choose_device(arguments.device))
+    more = explain_out_of_memory(arguments.input, "take a part of it")
+    with atomic_files(folder, replace=arguments.force) as temporary, more:
+
+        def draw(model: "VDSR", ilr: "np.ndarray", protocol: "Protocol") -> "np.ndarray":
+            """SR, and a picture of every layer on the way to it."""
+            # Mosaics of a larger image in full size would be gigabytes: it is averaged down.
+            pooled = survey(model, ilr, protocol) if ilr.size > 2**20 else None
+            for layer in pooled.layers.values() if pooled else activations(model, ilr, protocol):
+                save_image(temporary / f"{layer.name}.png", mosaic(layer))
+                names.append(layer.name)
+            return pooled.sr if pooled else sr_from_last_layer(model, ilr, layer.maps, protocol)
+
+        protocol = get_protocol(loaded.protocol)
+        upscaled = degrade_and_upscale(loaded.model, image, arguments.scale, protocol, apply=draw)
+        save_image(temporary / "lr.png", upscaled.lr)
+        save_image(temporary / "sr.png", upscaled.sr)
+    print_result("; ".join([f"{folder}: lr, sr and {len(names)} layers", *notes]))
+    return 0
