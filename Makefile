@@ -1,7 +1,7 @@
 # make tutorial   run all chapters into runs/tutorial/ and make HTML pages of them
 # make test       run the test suite: library, command line, notebooks
 # make lab        open the chapters in JupyterLab
-# make check      lint, format and types
+# make check      lint, format, types, and which room imports from which
 # make notebooks  run the chapters in place, to refresh the committed outputs
 # make weights    train the two main networks and the fourteen of both Tables 2, anew, into RUNS (runs/weights/);
 #                 wants a GPU and VDSR_DATA; goes on where it was; -j4 trains four side by side. A rehearsal:
@@ -65,9 +65,10 @@ $(NETWORKS): $(RUNS)/%/run.json: | .venv/installed
 
 # What is trained so far goes into the package, as float16, and its records into vdsrlib/results/.
 ship: .venv/installed
-	$(BIN)/python notebooks/ship.py $(RUNS)
+	$(BIN)/python tools/ship.py $(RUNS)
 
 check: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports

@@ -23,15 +23,13 @@ def main(chapters: list[str]) -> int:
         return 2
     shutil.rmtree(RUN, ignore_errors=True)
     RUN.mkdir(parents=True)
-    # jupyter and papermill of this very environment, whatever else the shell would find
-    binaries = Path(sys.executable).parent
     failed, rows, begin = [], [], time.monotonic()
     for number, name in enumerate(chapters, start=1):
         print(f"[{number}/{len(chapters)}] {name} ... ", end="", flush=True)
         start = time.monotonic()
         notebook = NOTEBOOKS.resolve() / f"{name}.ipynb"
-        command = [binaries / "papermill", notebook, f"{name}.ipynb", "-k", "python3", "--no-progress-bar"]
-        run = subprocess.run(command, cwd=RUN, capture_output=True, text=True)
+        papermill = [sys.executable, "-m", "papermill", notebook, f"{name}.ipynb", "-k", "python3"]
+        run = subprocess.run([*papermill, "--no-progress-bar"], cwd=RUN, capture_output=True, text=True)
         seconds = time.monotonic() - start
         print(f"{seconds:.0f} s" if run.returncode == 0 else "FAILED", flush=True)
         if run.returncode:
@@ -41,7 +39,7 @@ def main(chapters: list[str]) -> int:
             f'<li><a href="{name}.html">{html.escape(name.replace("_", " "))}</a> ({seconds:.0f} s)</li>'
         )
     executed = sorted(str(path) for path in RUN.glob("*.ipynb"))
-    export = [binaries / "jupyter", "nbconvert", "--to", "html", "--template", "html", "--log-level", "ERROR"]
+    export = [sys.executable, "-m", "nbconvert", "--to", "html", "--template", "html", "--log-level", "ERROR"]
     export.append(f"--TemplateExporter.extra_template_basedirs={NOTEBOOKS.resolve()}")
     subprocess.run([*export, *executed], check=True)
     index = RUN / "index.html"

@@ -24,7 +24,7 @@ from vdsrlib.utils.hashing import hash_file
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 CHAPTERS = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
-PAPERMILL = Path(sys.executable).parent / "papermill"
+PAPERMILL = (sys.executable, "-m", "papermill")
 TINY = [
     part
     for knob in ("depth 2", "width 2", "patch_size 8", "batch_size 2", "steps 2")
@@ -114,7 +114,7 @@ def papermill(tmp_path):
 
     def run(*arguments, cwd=tmp_path):
         environment = {**os.environ, "VDSR_DATA": ""}
-        command = [str(PAPERMILL), *map(str, arguments)]
+        command = [*PAPERMILL, *map(str, arguments)]
         return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
 
     return run

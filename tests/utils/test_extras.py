@@ -1,12 +1,14 @@
 """A package that an extra brings is imported, or its absence is one sentence."""
 
 import json
+import re
 import sys
+from pathlib import Path
 
 import pytest
 
 from vdsrlib.errors import InputError
-from vdsrlib.utils.extras import need
+from vdsrlib.utils.extras import EXTRAS, need
 
 
 def test_a_package_that_is_there_comes_back():
@@ -17,4 +19,12 @@ def test_a_missing_package_is_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "imagehash", None)
     with pytest.raises(InputError) as raised:
         need("imagehash", "data")
-    assert str(raised.value) == "This needs vdsrlib[data]: pip install 'vdsrlib[data]'."
+    assert str(raised.value) == "imagehash is not installed; pip install 'vdsrlib[data]' brings it"
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_the_packages_of_an_extra_are_those_that_it_installs(extra):
+    tomllib = pytest.importorskip("tomllib")  # new in Python 3.11
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    wanted = [re.match(r"[\w-]+", line)[0] for line in project["optional-dependencies"][extra]]
+    assert sorted(EXTRAS[extra]) == sorted(set(wanted) - {"vdsrlib"})

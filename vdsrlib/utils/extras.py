@@ -5,6 +5,16 @@ from typing import Any
 
 from vdsrlib.errors import InputError
 
+# What each extra brings, by the names that are imported; pyproject.toml has the same table.
+EXTRAS = {
+    "data": ("filelock", "imagehash", "pooch", "requests", "urllib3"),
+    "fast": ("onnx", "onnxruntime"),
+    "figures": ("matplotlib",),
+    "notebooks": ("ipykernel", "ipywidgets", "jupyterlab", "nbconvert", "papermill"),
+    "openvino": ("onnx", "openvino"),
+    "train": ("filelock", "pydantic", "tensorboard"),
+}
+
 
 def need(package: str, extra: str) -> Any:
     """Import a package that an extra of vdsrlib brings, and return it.
@@ -14,7 +24,7 @@ def need(package: str, extra: str) -> Any:
     >>> need("no_such_package", "data")
     Traceback (most recent call last):
         ...
-    vdsrlib.errors.InputError: This needs vdsrlib[data]: pip install 'vdsrlib[data]'.
+    vdsrlib.errors.InputError: no_such_package is not installed; pip install 'vdsrlib[data]' brings it
 
     Raises:
         InputError: the package is not installed.
@@ -22,4 +32,6 @@ def need(package: str, extra: str) -> Any:
     try:
         return import_module(package)
     except ModuleNotFoundError as error:
-        raise InputError(f"This needs vdsrlib[{extra}]: pip install 'vdsrlib[{extra}]'.") from error
+        raise InputError(
+            f"{error.name} is not installed; pip install 'vdsrlib[{extra}]' brings it"
+        ) from error

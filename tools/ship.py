@@ -1,6 +1,6 @@
 """Ship trained networks: into the package as float16, the record of their training into results/training/.
 
-Usage: python notebooks/ship.py RUNS, a folder with one folder a network, as ``make weights`` leaves it:
+Usage: python tools/ship.py RUNS, a folder with one folder a network, as ``make weights`` leaves it:
 "vdsr" (luma), "vdsr-rgb", and PROTOCOL-SCALES, the networks of Tables 2. What is not there stays as it is.
 Of the trainings in its folder "before", whose weights others begin with, the records alone are kept.
 """

@@ -16,7 +16,7 @@ from vdsrlib.training.recipes import get_recipe
 from vdsrlib.training.trainer import train
 from vdsrlib.utils.hashing import hash_file
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "notebooks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 import ship
 
 
