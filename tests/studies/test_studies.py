@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import wait_until
@@ -26,8 +27,9 @@ from vdsrlib.inference.predict import predict
 from vdsrlib.models import checkpoint
 from vdsrlib.models.vdsr import VDSR
 from vdsrlib.protocol import PAPER
-from vdsrlib.studies import definitions, power_law, results, runner, verdicts
-from vdsrlib.studies.results import gain, psnr, score_table
+from vdsrlib.studies import definitions, power_law, runner, verdicts
+from vdsrlib.studies.images import study_images
+from vdsrlib.studies.results import UNCHANGED, at_epoch, score_frame, score_table
 from vdsrlib.training.recipes import RECIPES
 from vdsrlib.training.trainer import train
 
@@ -35,14 +37,16 @@ TINY = {"depth": 3, "width": 4, "patch_size": 16, "batch_size": 2, "steps": 20}
 
 
 @pytest.fixture
-def conduct(tmp_path):
-    """Conduct a tiny study into tmp_path/runs: (results, failures, lines reported)."""
+def conduct(tmp_path, caplog):
+    """Conduct a tiny study into tmp_path/runs: (results, failures, lines logged)."""
+    caplog.set_level("INFO", "vdsrlib")
 
-    def run(name, root="runs", **changes):
-        lines = []
-        options = {"seeds": 2, "device": "cpu", "root": tmp_path / root, "report": lines.append}
-        done = runner.run_study(name, **{**TINY, **options, **changes})
-        return done.results, done.failures, lines
+    def run(name, root="runs", processes=1, **changes):
+        caplog.clear()
+        grid = definitions.build_grid(name, **{**TINY, "seeds": 2, **changes})
+        images = study_images("micro", tmp_path / root)
+        done = runner.run_grid(grid, images, tmp_path / root, "cpu", processes)
+        return done.results, done.failures, caplog.messages
 
     return run
 
@@ -108,7 +112,7 @@ class TestGrid:
         [
             ("dept", {}, "unknown study 'dept'; choose depth, residual"),
             ("depth", {"size": "large"}, "unknown size 'large'; choose micro or full"),
-            ("depth", {"seeds": 0}, "seeds is 0; write how many"),
+            ("depth", {"seeds": 0}, "seeds must be a whole number from 1 up, got 0"),
             ("depth", {"values": "2_4_8"}, "'2_4_8' is no whole number"),
             ("depth", {"values": "1"}, "depth is 1"),
             ("depth", {"width": 0}, "width is 0"),
@@ -227,7 +231,7 @@ class TestWithoutResidual:
 
     def test_a_state_from_before_there_was_a_choice(self, tmp_path):
         """Such a run goes on as a residual one, and is refused to one that is not."""
-        images = runner.study_images("micro", tmp_path)
+        images = study_images("micro", tmp_path)
         recipe = dataclasses.replace(RECIPES["demo"], **{**TINY, "steps": 2})
         options = {"images": images[0], "validation": images[1], "device": "cpu", "report": lambda _: None}
         done = train(recipe, tmp_path / "run", tmp_path / "logs", **options)
@@ -249,10 +253,11 @@ class TestRuns:
         assert sum("diverged by step" in line for line in lines) == 2
         for result in results[:2]:
             assert result["diverged"] in (10, 20)
-            assert psnr(result, 2) == gain(result, 2) == -math.inf
-        assert all(10 < psnr(result, 2) < 60 for result in results[2:])
-        rows, _ = score_table(results)
-        assert [row[-1] for row in rows] == ["2 of 2", "0 of 2"]
+        scores = score_frame(results)
+        last = at_epoch(scores[scores["scale"] == 2])
+        assert last["psnr"][:2].to_list() == last["gain"][:2].to_list() == [-math.inf] * 2
+        assert last["psnr"][2:].between(10, 60).all()
+        assert score_table(scores)["diverged"].to_list() == ["2 of 2", "0 of 2"]
 
     def test_again_nothing_is_done(self, conduct, monkeypatch):
         first, _, lines = conduct("clipping", values="none,value:1e-4", depth=8, width=16)
@@ -277,11 +282,12 @@ class TestRuns:
         results, _, _ = conduct("residual", values="0.01", seeds=1, steps=24)
         for result in results:
             assert [row["step"] for row in result["validation"]] == list(range(3, 25, 3))
-            assert psnr(result, 2, epoch=10) == result["validation"][0]["psnr"]["2"]["model"]
-            assert psnr(result, 2) == result["validation"][-1]["psnr"]["2"]["model"]
+            scores = score_frame([result])
+            assert at_epoch(scores, 10)["psnr"].item() == result["validation"][0]["psnr"]["2"]["model"]
+            assert at_epoch(scores)["psnr"].item() == result["validation"][-1]["psnr"]["2"]["model"]
 
     def test_a_failing_run_does_not_stop_the_others(self, conduct, tmp_path):
-        (_, paths), _ = runner.study_images("micro", tmp_path / "runs")
+        (_, paths), _ = study_images("micro", tmp_path / "runs")
         paths[1].write_bytes(b"no image")
         results, failures, _ = conduct("images", values="1,2", seeds=1)
         assert [result["label"] for result in results] == ["1 images"]
@@ -291,7 +297,7 @@ class TestRuns:
 
     def test_a_changed_image_is_another_run(self, conduct, tmp_path):
         conduct("depth", values="2", seeds=1)
-        (_, paths), _ = runner.study_images("micro", tmp_path / "runs")
+        (_, paths), _ = study_images("micro", tmp_path / "runs")
         shutil.copy(paths[3], paths[0])
         _, _, lines = conduct("depth", values="2", seeds=1)
         assert len(lines) == 1
@@ -387,9 +393,11 @@ class TestProcesses:
         """Where the kernel is killed or interrupted, nothing goes on computing, and nothing done is lost."""
         script = tmp_path / "script.py"
         script.write_text(
-            "from vdsrlib.studies import runner\n"
+            "from vdsrlib.studies import definitions, images, runner\n"
             "if __name__ == '__main__':\n"
-            f"    runner.run_study('depth', values='2,3', steps=10**6, processes=2, root={str(tmp_path)!r})\n"
+            "    grid = definitions.build_grid('depth', values='2,3', steps=10**6)\n"
+            f"    squares = images.study_images('micro', {str(tmp_path)!r})\n"
+            f"    runner.run_grid(grid, squares, {str(tmp_path)!r}, processes=2)\n"
         )
         # a shell's background would have it ignore SIGINT
         restored = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
@@ -408,7 +416,7 @@ class TestProcesses:
         [
             (["dept"], "unknown study 'dept'"),
             (["depth", "--values", "deep"], "'deep' is no whole number"),
-            (["depth", "--validations", "0"], "validations is 0; write a whole number from 1 up"),
+            (["depth", "--validations", "0"], "validations must be a whole number from 1 up, got 0"),
             (["depth", "--data-path", "nowhere"], "data_path names nowhere, which is not a folder"),
             (["depth", "--validation-set", "Set14"], "not on Set14; add a data_path, or leave out"),
             (["depth", "--out", "."], ". is a folder; give the name of a file to write"),
@@ -462,8 +470,8 @@ class TestPowerLaw:
             power_law.fit_power_law([1, 1, 2, 2, 4], [0, 0, 1, 1, 1.5])
 
 
-def made_up(study, curves, scale=2):
-    """Results with a given last PSNR for every value and seed; None has diverged."""
+def made_up(study, curves, scale=2, label=None):
+    """Scores with a given last PSNR for every value and seed; None has diverged."""
     results = []
     for value, numbers in curves.items():
         (run, *_) = definitions.get_study(study).vary(definitions.STUDIES[study].micro.recipe, value)
@@ -472,7 +480,7 @@ def made_up(study, curves, scale=2):
             psnr = {f"{scale:g}": {"interpolation": 30.0, "model": number}}
             results.append(
                 {
-                    "label": run.label,
+                    "label": label or run.label,
                     "value": value,
                     "seed": seed,
                     "scales": [scale],
@@ -482,7 +490,11 @@ def made_up(study, curves, scale=2):
                     "diverged": 10 if number is None else None,
                 }
             )
-    return results
+    return score_frame(results)
+
+
+def joined(*scores):
+    return pd.concat(scores, ignore_index=True)
 
 
 class TestVerdicts:
@@ -519,8 +531,8 @@ class TestVerdicts:
     def test_residual(self):
         """Above the other one, and where it ends against interpolation, which is 30 dB here."""
         residual = made_up("residual", {0.1: (29, 29.5)})
-        other = [{**run, "label": "non-residual, rate 0.1"} for run in made_up("residual", {0.1: (27, 28)})]
-        verdict = definitions.STUDIES["residual"].judge([*residual, *other])
+        other = made_up("residual", {0.1: (27, 28)}, label="non-residual, rate 0.1")
+        verdict = definitions.STUDIES["residual"].judge(joined(residual, other))
         assert verdict.status == "supported"
         words = "rate 0.1, epoch 80: residual minus"
         assert f"{words} non-residual: +1.75 dB (+1.50 to +2.00 over 2 seeds): supported" in str(verdict)
@@ -560,8 +572,7 @@ class TestVerdicts:
     def test_ingredients(self, changed, status):
         judge = definitions.STUDIES["ingredients"].judge
         as_it_is = made_up("ingredients", {"loss=mse": (32, 32)})
-        other = [{**run, "label": "loss=mse"} for run in made_up("ingredients", {"loss=mse": changed})]
-        verdict = judge([*as_it_is, *other])
+        verdict = judge(joined(as_it_is, made_up("ingredients", {"loss=mse": changed}, label="loss=mse")))
         assert verdict.status == status
         assert verdict.lines[0].startswith("loss=mse: ×2 ")
 
@@ -569,14 +580,14 @@ class TestVerdicts:
         """The recipe as it is diverged, or failed, for every seed: said, rather than a number."""
         judge = definitions.STUDIES["ingredients"].judge
         lost = made_up("ingredients", {"loss=mse": (None, None)})
-        other = [{**run, "label": "loss=mse"} for run in made_up("ingredients", {"loss=mse": (31, None)})]
-        for runs in ([*lost, *other], other):
-            verdict = judge(runs)
+        other = made_up("ingredients", {"loss=mse": (31, None)}, label="loss=mse")
+        for scores in (joined(lost, other), other):
+            verdict = judge(scores)
             assert verdict.status == "undecided"
             assert "no run of the recipe as it is came to its end" in str(verdict)
-        found = verdicts.compare([*lost, *other], "loss=mse", results.AS_IT_IS, 2)
+        found = verdicts.compare(joined(lost, other), "loss=mse", UNCHANGED, 2)
         assert found.cell == "diverged for 2 of 2 seeds"
-        assert verdicts.compare(other, "loss=mse", results.AS_IT_IS, 2).cell == "no runs"
+        assert verdicts.compare(other, "loss=mse", UNCHANGED, 2).cell == "no runs"
 
 
 def test_the_committed_grids_are_whole():

@@ -35,38 +35,32 @@ def _add_options(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the study; print its scores and its verdict."""
-    from tabulate import tabulate
-
     from vdsrlib.records import write_record
     from vdsrlib.studies import definitions, results, runner
+    from vdsrlib.studies.images import study_images
     from vdsrlib.utils.atomic import check_overwrite, check_writable
     from vdsrlib.utils.device import choose_device
+    from vdsrlib.utils.logs import print_log
 
     study, name, size = definitions.get_study(arguments.name), arguments.name, arguments.size
     changes = {field: getattr(arguments, field) for field in CHANGES}
-    grid = definitions.build_grid(name, size, arguments.seeds, arguments.values, **changes)
+    grid = definitions.build_grid(
+        name, size, arguments.seeds, arguments.values, arguments.validations, **changes
+    )
     if arguments.out:
         check_overwrite(arguments.out, force=True)
         check_writable(Path(arguments.out).parent)
     if is_main_process():
         cost = f"{len(grid)} runs, {definitions.petaflops(grid):.2g} PFLOP"
         print_result(f"{study.source}: {study.claim}? {cost}")
-    done = runner.run_study(
-        name,
-        size,
-        values=arguments.values,
-        seeds=arguments.seeds,
-        data_path=arguments.data_path,
-        validation_set=arguments.validation_set,
-        validations=arguments.validations,
-        root=arguments.runs_path,
-        device=arguments.device,
-        **changes,
-    )
+    print_log()
+    images = study_images(size, arguments.runs_path, arguments.data_path, arguments.validation_set)
+    done = runner.run_grid(grid, images, arguments.runs_path, arguments.device)
     if is_main_process():
         if done.results:
-            print_result(tabulate(*results.score_table(done.results), disable_numparse=True))
-            print_result(f"{study.claim[0].upper()}{study.claim[1:]}: {study.judge(done.results)}")
+            scores = results.score_frame(done.results)
+            print_result(results.score_table(scores).to_string())
+            print_result(f"{study.claim[0].upper()}{study.claim[1:]}: {study.judge(scores)}")
         if arguments.out:
             asked = {
                 key: value for key, value in vars(arguments).items() if key not in ("run", "command", "out")

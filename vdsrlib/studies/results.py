@@ -1,102 +1,110 @@
-"""What the runs of a study say: curves over the seeds, comparisons, verdicts and power laws.
+"""Results of studies as tidy pandas frames.
 
-A run that has diverged counts as a PSNR of minus infinity.
+A run that diverged counts as a PSNR of minus infinity from there on.
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 EPOCHS = 80  # of the paper's training; an epoch here is one eightieth of a run's steps
 
+UNCHANGED = "as it is"  # label of the runs with which the study of ingredients compares all others
 
-Result = dict[str, Any]
-"""What a run gave: label, value, seed, images, recipe, validation, loss, diverged (the step, or None) …"""
+Result = Mapping[str, Any]
+"""The record of one run: label, value, seed, scales, recipe, validation, loss, diverged (step or None), …"""
 
-
-AS_IT_IS = "as it is"
-"""Label of the runs with which the study of ingredients compares all others."""
-
-
-def psnr(result: Result, scale: float, epoch: float = EPOCHS) -> float:
-    """PSNR in dB at an epoch, by default the last; minus infinity from where the run has diverged."""
-    step = result["recipe"]["steps"] * epoch / EPOCHS
-    if result["diverged"] is not None and step >= result["diverged"]:
-        return -math.inf
-    nearest = min(result["validation"], key=lambda row: abs(row["step"] - step))
-    return nearest["psnr"][f"{scale:g}"]["model"]
+Curve = tuple[list[float], list[float], list[float], list[float]]
+"""x, and the mean, the least and the greatest y of the seeds there; diverged runs are left out."""
 
 
-def gain(result: Result, scale: float) -> float:
-    """The last PSNR minus that of interpolation, in dB; minus infinity where the run has diverged."""
-    last = psnr(result, scale)
-    return (
-        last - result["validation"][-1]["psnr"][f"{scale:g}"]["interpolation"] if last > -math.inf else last
-    )
+def score_frame(runs: Sequence[Result]) -> "pd.DataFrame":
+    """Read the scores of runs into a tidy frame.
 
+    Args:
+        runs: as ``run_grid`` returns them, or as a stored record keeps them.
 
-def labels(results: Iterable[Result]) -> list[str]:
-    """The labels of the results, each once, in their order."""
-    return list(dict.fromkeys(result["label"] for result in results))
+    Returns:
+        One row for every run, scale and validation: label, value, seed, scale, epoch, psnr, interpolation
+        and gain (all in dB), and whether the run diverged in the end. A diverged run also has a row for each
+        epoch that it did not reach. Scales at which only some of the runs were measured are left out.
+    """
+    import pandas as pd
 
-
-def with_label(results: Iterable[Result], label: str) -> list[Result]:
-    """The results of that label, one a seed."""
-    return [result for result in results if result["label"] == label]
-
-
-def scales_of(results: Iterable[Result]) -> list[float]:
-    """The scales at which all of the results were measured."""
-    return sorted(set.intersection(*(set(result["scales"]) for result in results)))
-
-
-Curve = tuple[Sequence[float], list[float], list[float], list[float]]
-"""x, and the mean, the least and the greatest of the seeds there; what has diverged is left out."""
-
-
-def curve(x: Sequence[float], values: Sequence[Sequence[float]]) -> Curve:
-    """The curve of these values, a row for every x and in it a number for every seed."""
-    finite = [[value for value in row if math.isfinite(value)] or [math.nan] for row in values]
-    means = [float(np.mean(row)) for row in finite]
-    return x, means, [min(row) for row in finite], [max(row) for row in finite]
-
-
-def over_epochs(results: Sequence[Result], label: str, scale: float) -> Curve:
-    """PSNR in dB of a label's runs over the epochs at which it was measured."""
-    runs = with_label(results, label)
-    steps = runs[0]["recipe"]["steps"]
-    measured = max((run["validation"] for run in runs), key=len)
-    epochs = [row["step"] * EPOCHS / steps for row in measured]
-    return curve(epochs, [[psnr(run, scale, epoch) for run in runs] for epoch in epochs])
-
-
-def over_values(results: Sequence[Result], scale: float) -> Curve:
-    """The last gain in dB over interpolation, over what the study varies."""
-    ranked = sorted(labels(results), key=lambda label: with_label(results, label)[0]["value"])
-    runs = [with_label(results, label) for label in ranked]
-    return curve([row[0]["value"] for row in runs], [[gain(run, scale) for run in row] for row in runs])
-
-
-def over_steps(results: Sequence[Result], label: str) -> Curve:
-    """The loss of a label's runs over the steps."""
-    losses = [dict(run["loss"]) for run in with_label(results, label)]
-    steps = max(losses, key=len)
-    return curve(list(steps), [[loss.get(step, math.nan) for loss in losses] for step in steps])
-
-
-def score_table(results: Sequence[Result]) -> tuple[list[list[str]], list[str]]:
-    """Rows and headers: the last PSNR in dB of every label at every scale, and its gain, over the seeds."""
-    scales = scales_of(results)
+    scales = sorted(set.intersection(*(set(run["scales"]) for run in runs)))
+    epochs: dict[str, set[float]] = {run["label"]: {EPOCHS} for run in runs}
+    for run in runs:
+        epochs[run["label"]] |= {_epoch(run, row["step"]) for row in run["validation"]}
     rows = []
-    for label in labels(results):
-        runs = with_label(results, label)
-        row = [label]
-        for scale in scales:
-            _, (mean,), (low,), (high,) = curve([0], [[psnr(run, scale) for run in runs]])
-            _, (more,), _, _ = curve([0], [[gain(run, scale) for run in runs]])
-            row.append("" if math.isnan(mean) else f"{mean:.2f} ({low:.2f} to {high:.2f}), {more:+.2f}")
-        lost = sum(run["diverged"] is not None for run in runs)
-        rows.append([*row, f"{lost} of {len(runs)}"])
-    return rows, ["", *(f"×{scale:g}: PSNR (least to greatest), gain" for scale in scales), "diverged"]
+    for run in runs:
+        measured = {_epoch(run, row["step"]): row["psnr"] for row in run["validation"]}
+        lost = math.inf if run["diverged"] is None else _epoch(run, run["diverged"])
+        for epoch in sorted({epoch for epoch in epochs[run["label"]] if epoch >= lost} | set(measured)):
+            for scale in scales:
+                psnr, interpolation = -math.inf, math.nan
+                if epoch < lost:
+                    found = measured[epoch][f"{scale:g}"]
+                    psnr, interpolation = found["model"], found["interpolation"]
+                gain = psnr - interpolation if psnr > -math.inf else psnr
+                head = run["label"], run["value"], run["seed"], scale, epoch
+                rows.append((*head, psnr, interpolation, gain, run["diverged"] is not None))
+    columns = "label", "value", "seed", "scale", "epoch", "psnr", "interpolation", "gain", "diverged"
+    return pd.DataFrame(rows, columns=columns)
+
+
+def loss_frame(runs: Iterable[Result]) -> "pd.DataFrame":
+    """Read the losses of runs into a tidy frame: label, value, seed, step, loss."""
+    import pandas as pd
+
+    rows = [
+        (run["label"], run["value"], run["seed"], step, loss) for run in runs for step, loss in run["loss"]
+    ]
+    return pd.DataFrame(rows, columns=["label", "value", "seed", "step", "loss"])
+
+
+def _epoch(run: Result, step: int) -> float:
+    return step * EPOCHS / run["recipe"]["steps"]
+
+
+def at_epoch(scores: "pd.DataFrame", epoch: float = EPOCHS) -> "pd.DataFrame":
+    """Select each run's validation that is nearest to an epoch, by default the last."""
+    distance = (scores["epoch"] - epoch).abs()
+    return scores.loc[
+        distance.groupby([scores[key] for key in ("label", "seed", "scale")], sort=False).idxmin()
+    ]
+
+
+def curve(rows: "pd.DataFrame", x: str, y: str) -> Curve:
+    """Average column ``y`` over the seeds at every value of column ``x``."""
+    found = rows[y].where(np.isfinite(rows[y])).groupby(rows[x]).agg(["mean", "min", "max"])
+    return (found.index.to_list(), *(found[name].to_list() for name in found))
+
+
+def spread(values: "pd.Series[float]") -> str:
+    """Format the mean, the least and the greatest of some numbers; nothing where one is missing."""
+    if not np.isfinite(values).any():
+        return ""
+    values = values[np.isfinite(values)]
+    return f"{values.mean():.2f} ({values.min():.2f} to {values.max():.2f})"
+
+
+def score_table(scores: "pd.DataFrame") -> "pd.DataFrame":
+    """Summarise the last scores as text: a row a label, a column a scale, and how many runs diverged."""
+    import pandas as pd
+
+    last = at_epoch(scores)
+    columns = {}
+    for scale, rows in last.groupby("scale"):
+        runs = rows.groupby("label", sort=False)
+        gains = runs["gain"].agg(lambda gain: gain[np.isfinite(gain)].mean())
+        columns[f"×{scale:g}: PSNR (least to greatest), gain"] = runs["psnr"].agg(spread) + gains.map(
+            lambda gain: f", {gain:+.2f}", na_action="ignore"
+        ).fillna("")
+    runs = last.drop_duplicates(["label", "seed"]).groupby("label", sort=False)["diverged"]
+    columns["diverged"] = runs.agg(lambda lost: f"{lost.sum()} of {len(lost)}")
+    return pd.DataFrame(columns).rename_axis(None)
