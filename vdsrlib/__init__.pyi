@@ -1,0 +1,13 @@
+# The face of the library: read by lazy_loader when it runs, and by mypy and editors instead of __init__.py.
+
+from .errors import InputError as InputError
+from .evaluation.evaluate import evaluate as evaluate
+from .imaging.resize import imresize as imresize
+from .inference.upscale import upscale_file as upscale_file
+from .models.checkpoint import load as load
+from .models.vdsr import VDSR as VDSR
+from .protocol import get_protocol as get_protocol
+from .training.recipes import get_recipe as get_recipe
+from .training.trainer import train as train
+
+__version__: str
