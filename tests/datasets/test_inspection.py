@@ -10,7 +10,7 @@ from PIL import Image
 
 from vdsrlib.datasets.catalog import EMBEDDED_TEST, EMBEDDED_TRAIN, embedded
 from vdsrlib.datasets.inspection import ImageInfo, describe_images, inspect_folder
-from vdsrlib.datasets.leaks import Leak, leaks
+from vdsrlib.datasets.leaks import Leak, find_leaks
 from vdsrlib.errors import InputError
 from vdsrlib.imaging.image_file import read_image
 
@@ -106,18 +106,18 @@ class TestLeaks:
             return image
 
         monkeypatch.setattr("vdsrlib.datasets.leaks.read_image", read)
-        assert leaks(embedded(EMBEDDED_TRAIN[:4]), embedded(EMBEDDED_TEST[:1])) == []
+        assert find_leaks(embedded(EMBEDDED_TRAIN[:4]), embedded(EMBEDDED_TEST[:1])) == []
         assert len(alive) == 5
 
     def test_photographs_of_the_tutorial_do_not_leak(self):
-        assert leaks(embedded(EMBEDDED_TRAIN), embedded(EMBEDDED_TEST)) == []
+        assert find_leaks(embedded(EMBEDDED_TRAIN), embedded(EMBEDDED_TEST)) == []
 
     @pytest.mark.parametrize("name", EMBEDDED_TEST)
     def test_a_copy_in_another_size_grey_and_compressed(self, tmp_path, name):
         path = embedded([name])[0]
         with Image.open(path) as picture:
             picture.convert("L").resize((200, 170)).save(tmp_path / "copy.jpg", quality=40)
-        [leak] = leaks([tmp_path / "copy.jpg"], embedded(EMBEDDED_TEST))
+        [leak] = find_leaks([tmp_path / "copy.jpg"], embedded(EMBEDDED_TEST))
         assert leak[:2] == ("copy.jpg", name)
         assert leak.how.startswith("the whole picture, 200x170 and ")
 
@@ -125,22 +125,22 @@ class TestLeaks:
     def test_a_crop_compressed(self, tmp_path, name):
         image = read_image(embedded([name])[0])
         Image.fromarray(image[75:235, 110:290]).save(tmp_path / "crop.jpg", quality=70)
-        found = leaks([*embedded(["brick.png"]), tmp_path / "crop.jpg"], embedded(EMBEDDED_TEST))
+        found = find_leaks([*embedded(["brick.png"]), tmp_path / "crop.jpg"], embedded(EMBEDDED_TEST))
         size = f"{image.shape[1]}x{image.shape[0]}"
         assert found == [Leak("crop.jpg", name, f"a part of it, 180x160 and {size} pixels")]
 
     def test_a_test_image_that_is_a_part_of_a_training_image(self, tmp_path):
         image = read_image(embedded(["coffee.png"])[0])
         Image.fromarray(image[100:300, 150:400]).save(tmp_path / "part.png")
-        [leak] = leaks(embedded(["coffee.png"]), [tmp_path / "part.png"])
+        [leak] = find_leaks(embedded(["coffee.png"]), [tmp_path / "part.png"])
         assert leak.how.startswith("a part of it")
 
     def test_images_without_any_detail(self, tmp_path):
         Image.fromarray(np.full((80, 90), 128, np.uint8)).save(tmp_path / "flat.png")
-        assert leaks([tmp_path / "flat.png"], embedded(EMBEDDED_TEST)) == []
+        assert find_leaks([tmp_path / "flat.png"], embedded(EMBEDDED_TEST)) == []
 
     def test_set5_leaks_into_the_training_images_of_the_paper(self, data):
         others = sorted((data / "BSD200").iterdir())[:15]
         training = [*others, data / "BSD200" / "302003.jpg"]
-        found = leaks(training, sorted((data / "Set5").iterdir()))
+        found = find_leaks(training, sorted((data / "Set5").iterdir()))
         assert [leak[:2] for leak in found] == [("302003.jpg", "woman.png")]
