@@ -1,4 +1,4 @@
-"""data_scripts/get.py against a server on loopback that does what servers do on bad days.
+"""``vdsr data get`` against a server on loopback that does what servers do on bad days.
 
 Whatever happens ends in the next address or in one clear sentence; the target is untouched until a set is
 whole, and a second run completes.
@@ -25,7 +25,8 @@ import pytest
 from conftest import wait_until
 
 import vdsrlib
-from vdsrlib.datasets import fetch, manifest
+from vdsrlib.cli import app
+from vdsrlib.datasets import comparison, download, manifest, sources
 from vdsrlib.datasets.catalog import embedded, list_images
 from vdsrlib.imaging.image_file import read_image, save_image
 
@@ -229,18 +230,18 @@ def mirrors(site, server):
 
 @pytest.fixture
 def get(site, monkeypatch, capsys, tmp_path):
-    """get.py Set5 in this process, without its seconds of waiting."""
+    """``vdsr data get Set5`` in this process, without its seconds of waiting."""
     monkeypatch.setattr(manifest, "PATH", site.root / "scripts/vdsrlib/datasets/manifest.json")
-    monkeypatch.setattr(fetch, "SOURCES", site.root / "scripts/vdsrlib/datasets/sources.json")
+    monkeypatch.setattr(sources, "PATH", site.root / "scripts/vdsrlib/datasets/sources.json")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(fetch, "PAUSE", 0.01)
+    monkeypatch.setattr(download, "PAUSE", 0.01)
 
     def run(*arguments):
         capsys.readouterr()
-        status = fetch.main(["Set5", "--to", str(tmp_path / "to"), "--timeout", "0.25", *arguments])
-        return status, capsys.readouterr()
+        typed = ["Set5", "--to", str(tmp_path / "to"), "--timeout", "0.25", *arguments]
+        return app.main(["data", "get", *typed]), capsys.readouterr()
 
-    return types.SimpleNamespace(run=run, module=fetch)
+    return run
 
 
 def assert_complete(site, folder):
@@ -278,20 +279,20 @@ def test_a_fault_is_named_and_leaves_the_target_alone(
     site, server, mirrors, get, tmp_path, fault, words, tries, verified
 ):
     mirrors(fault, verified=verified)
-    status, printed = get.run()
+    status, printed = get()
     assert status == 1
     reason, *rest = printed.err.splitlines()
     assert reason.startswith(f"Set5: {server.url(fault)}: ")
     assert any(word in reason for word in words.split("|")), reason
     assert rest[0].startswith("get: Set5 could not be fetched. Download one of these with a browser")
     assert rest[1:3] == [f"  {server.url(fault)}", "  http://example.org/Set5.rar"]
-    assert rest[-1].endswith(f"get.py Set5 --to {tmp_path / 'to'} --from FILE_OR_FOLDER")
+    assert rest[-1].endswith(f"vdsr data get Set5 --to {tmp_path / 'to'} --from FILE_OR_FOLDER")
     if fault != "moved_in_circles":
         assert [name for name, _ in server.requests] == [fault] * tries
     assert [path.name for path in (tmp_path / "to").iterdir()] == [".downloads"]
 
     mirrors(fault, "good", verified=verified)  # a second run, with another address behind the bad one
-    status, printed = get.run()
+    status, printed = get()
     assert status == 0, printed.err
     assert_complete(site, tmp_path / "to")
 
@@ -302,7 +303,7 @@ def test_a_fault_is_named_and_leaves_the_target_alone(
 )
 def test_what_passes_is_overcome(site, server, mirrors, get, tmp_path, fault, verified):
     mirrors(fault, verified=verified)
-    status, printed = get.run()
+    status, printed = get()
     assert (status, printed.err) == (0, "")
     assert_complete(site, tmp_path / "to")
     ranges = [asked for _, asked in server.requests if asked]
@@ -311,31 +312,31 @@ def test_what_passes_is_overcome(site, server, mirrors, get, tmp_path, fault, ve
 
 
 def test_a_download_goes_on_in_the_next_run(site, server, mirrors, get, monkeypatch, tmp_path):
-    monkeypatch.setattr(get.module, "TRIES", 1)
+    monkeypatch.setattr(download, "TRIES", 1)
     mirrors("truncated_first")
-    assert get.run()[0] == 1
-    assert get.run()[0] == 0
+    assert get()[0] == 1
+    assert get()[0] == 0
     assert server.requests[1] == ("truncated_first", f"bytes={len(site.archive) // 2}-")
     assert_complete(site, tmp_path / "to")
 
 
 def test_waits_grow(site, server, mirrors, get, monkeypatch):
     waits = []
-    monkeypatch.setattr(get.module, "PAUSE", 1.0)
-    monkeypatch.setattr(get.module.time, "sleep", waits.append)
+    monkeypatch.setattr(download, "PAUSE", 1.0)
+    monkeypatch.setattr(download.time, "sleep", waits.append)
     mirrors("broken")
-    get.run()
+    get()
     assert waits == [1.0, 2.0]
 
 
 def test_a_full_disk_is_one_sentence(site, server, mirrors, get, full_disk, tmp_path):
     mirrors("good")
     with full_disk():
-        status, printed = get.run()
+        status, printed = get()
     assert status == 1
     assert "Cannot write" in printed.err
     assert "Traceback" not in printed.err
-    assert get.run()[0] == 0
+    assert get()[0] == 0
     assert_complete(site, tmp_path / "to")
 
 
@@ -347,12 +348,12 @@ def test_stopped_while_arranging(site, server, mirrors, get, monkeypatch, tmp_pa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(get.module.verify, moment, stop)
-        status, printed = get.run()
+        patch.setattr(comparison, moment, stop)
+        status, printed = get()
     assert status == 130
     assert printed.err == "get: stopped; the same command goes on from here.\n"
     assert not (tmp_path / "to/Set5").exists()
-    assert get.run()[0] == 0
+    assert get()[0] == 0
     assert_complete(site, tmp_path / "to")
 
 
@@ -410,8 +411,8 @@ def test_two_at_once(site, server, mirrors, start, tmp_path):
 
 
 @pytest.mark.parametrize("timeout", ["-1", "0", "nan"])
-def test_a_timeout_that_is_none(mirrors, get, capsys, timeout):
+def test_a_timeout_that_is_none(mirrors, get, timeout):
     mirrors("good")
-    with pytest.raises(SystemExit):
-        get.run("Set5", "--timeout", timeout)
-    assert "write a number of seconds above 0" in capsys.readouterr().err
+    status, printed = get("--timeout", timeout)
+    assert status == 2
+    assert f"timeout must be a number of seconds above 0, got {timeout}" in printed.err

@@ -1,4 +1,4 @@
-"""data_scripts: sets are known by their pixels, damaged copies are told apart, archives are not trusted.
+"""``vdsr data``: sets are known by their pixels, damaged copies are told apart, archives are not trusted.
 
 Small sets made of photographs stand for the real ones, with a manifest of their own made by the same command.
 """
@@ -10,7 +10,6 @@ import stat
 import subprocess
 import sys
 import tarfile
-import types
 import zipfile
 from pathlib import Path
 from typing import ClassVar
@@ -20,8 +19,8 @@ import pytest
 from PIL import Image
 
 import vdsrlib
-from vdsrlib.datasets import archives, fetch, manifest
-from vdsrlib.datasets import verify as verify_module
+from vdsrlib.cli import app
+from vdsrlib.datasets import archives, manifest, sources
 from vdsrlib.datasets.catalog import embedded, list_images
 from vdsrlib.imaging.colour import as_rgb
 from vdsrlib.imaging.image_file import read_image
@@ -53,13 +52,13 @@ def small(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def scripts(small):
-    """The modules verify, fetch and archives, over the small sets."""
+def known(small):
+    """The small sets in place of the real ones."""
     folder = small / "scripts/vdsrlib/datasets"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manifest, "PATH", folder / "manifest.json")
-        patch.setattr(fetch, "SOURCES", folder / "sources.json")
-        yield types.SimpleNamespace(verify=verify_module, get=fetch, archives=archives)
+        patch.setattr(sources, "PATH", folder / "sources.json")
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -74,10 +73,10 @@ def real_scripts(data):
 
 
 @pytest.fixture
-def verify(scripts, capsys):
+def verify(known, capsys):
     def run(*arguments):
         capsys.readouterr()
-        status = scripts.verify.main([str(argument) for argument in arguments])
+        status = app.main(["data", "verify", *map(str, arguments)])
         return status, capsys.readouterr().out
 
     return run
@@ -205,7 +204,7 @@ def test_the_report_says_what_a_copy_does_to_the_numbers(small, verify, tmp_path
     assert abs(right - here) > 0.01
     numbers = f"{here:.4f} dB instead of {right:.4f} ({here - right:+.4f})"
     assert f"interpolation at x3, protocol paper: {numbers}" in report
-    assert "interpolation at x3, protocol seed: " in report
+    assert "interpolation at x3, protocol replication: " in report
     assert "scores on this copy do not compare with published ones" in report
 
 
@@ -254,10 +253,10 @@ def test_own_images_get_a_report_of_what_is_skipped_and_why(small, verify, tmp_p
 @pytest.mark.parametrize(
     "arguments", [[], ["none"], ["."], [".", "--scales", "5"], [".", "--scales", "2.5_3.9"]]
 )
-def test_nothing_to_verify_is_one_sentence(scripts, monkeypatch, capsys, tmp_path, arguments):
+def test_nothing_to_verify_is_one_sentence(known, monkeypatch, capsys, tmp_path, arguments):
     monkeypatch.setenv("VDSR_DATA", "")
     monkeypatch.chdir(tmp_path)
-    assert scripts.verify.main(arguments) == 2
+    assert app.main(["data", "verify", *arguments]) == 2
     printed = capsys.readouterr()
     assert (printed.out, printed.err.count("\n")) == ("", 1)
 
@@ -301,7 +300,7 @@ class TestRealSets:
         assert "cropped 3" in even14
         assert "528x656 instead of 529x656" in even14
         assert "paper: 27.5405 dB instead of 27.5405 (-0.0000)" in even14
-        assert "seed: 24.8906 dB instead of 24.8616 (+0.0290)" in even14
+        assert "replication: 24.8906 dB instead of 24.8616 (+0.0290)" in even14
         assert "grey as RGB 1: bridge.png" in rgb14
         assert "27.6348 dB instead of 27.5405 (+0.0942)" in rgb14
 
@@ -310,14 +309,14 @@ class TestArchives:
     """``--from``: any layout will do, and no archive is trusted."""
 
     @pytest.fixture
-    def get(self, scripts, small, tmp_path, capsys):
+    def get(self, known, small, tmp_path, capsys):
         sources = small / "scripts/vdsrlib/datasets/sources.json"
         sources.write_text('{"Set5": {"mirrors": []}, "B100": {"mirrors": []}}')
 
         def run(*arguments):
             capsys.readouterr()
             typed = ["--to", tmp_path / "to", *arguments]
-            status = scripts.get.main([str(argument) for argument in typed])
+            status = app.main(["data", "get", *map(str, typed)])
             return status, capsys.readouterr()
 
         return run
@@ -459,9 +458,9 @@ class TestArchives:
     }
 
     @pytest.mark.parametrize("evil", EVIL)
-    def test_evil_archives_are_refused(self, get, scripts, monkeypatch, tmp_path, evil):
-        monkeypatch.setattr(scripts.archives, "SLACK", 2**20)
-        monkeypatch.setattr(scripts.archives, "LARGEST_IMAGE", 2**20)
+    def test_evil_archives_are_refused(self, get, monkeypatch, tmp_path, evil):
+        monkeypatch.setattr(archives, "SLACK", 2**20)
+        monkeypatch.setattr(archives, "LARGEST_IMAGE", 2**20)
         source = self.EVIL[evil](self, tmp_path / "evil")
         status, printed = get("Set5", "--from", source)
         assert status == 1

@@ -3,7 +3,7 @@
 import os
 import signal
 
-from vdsrlib.cli import doctor, evaluate, export, features, study, train, upscale
+from vdsrlib.cli import data, doctor, evaluate, export, features, study, train, upscale
 from vdsrlib.cli.console import (
     as_sentence,
     is_main_process,
@@ -15,7 +15,7 @@ from vdsrlib.cli.parser import Parser
 from vdsrlib.errors import InputError, MainProcessError
 from vdsrlib.utils.signals import exit_on_terminate
 
-COMMANDS = (upscale, evaluate, train, study, features, export, doctor)
+COMMANDS = (upscale, evaluate, train, study, features, export, data, doctor)
 
 
 def build_parser() -> Parser:
@@ -51,11 +51,11 @@ def main(argv: list[str] | None = None) -> int:
     return 2
 
 
-def run() -> int:
+def run(argv: list[str] | None = None) -> int:
     """Run a command as a program: with plain streams, and with a scheduler's stop heard."""
     prepare_streams()
     signal.signal(signal.SIGTERM, exit_on_terminate)
     try:
-        return main()
+        return main(argv)
     finally:
         release_streams()

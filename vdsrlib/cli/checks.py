@@ -36,7 +36,9 @@ def check_machine() -> list[tuple[bool, str]]:
         if root is None:
             report.append((True, "data: VDSR_DATA is not set, the bundled photographs are used"))
         else:
-            report += [_images(root / name) for name in (*catalog.TRAINING_SETS, *catalog.TEST_SETS)]
+            paper = (*catalog.TRAINING_SETS, *catalog.TEST_SETS)
+            known = dict.fromkeys((*paper, *catalog.ALL_TRAINING_SETS, *catalog.ALL_TEST_SETS))
+            report += [_images(root / name) for name in known if name in paper or (root / name).exists()]
     except InputError as error:
         report.append((False, f"data: {error}"))
     try:

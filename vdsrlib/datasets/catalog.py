@@ -27,9 +27,15 @@ def data_root(data_path: str | Path | None = None) -> Path | None:
     return root
 
 
-TRAINING_SETS = ("T91", "BSD200")  # the paper's 291 images (section 5.1)
-TEST_SETS = ("Set5", "Set14", "B100", "Urban100")
+TRAINING_SETS = ("T91", "BSD200")
+"""The paper's 291 training images (section 5.1)."""
 
+TEST_SETS = ("Set5", "Set14", "B100", "Urban100")
+"""The paper's benchmarks."""
+
+ALL_TRAINING_SETS = (*TRAINING_SETS, "CID22")
+ALL_TEST_SETS = (*TEST_SETS, "Kodak24")
+"""The paper's sets, and those that are known beside them: nothing uses these unless they are named."""
 
 # scikit-image installs these photographs with itself, so the tutorial needs no data set.
 EMBEDDED_TRAIN = (

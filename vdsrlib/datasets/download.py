@@ -1,4 +1,4 @@
-"""One file over HTTP, as pooch's downloader: resumed, never waiting for ever, and saying what went wrong."""
+"""Download one file over HTTP: resumed, never waiting for ever, and saying what went wrong."""
 
 import time
 from pathlib import Path
@@ -12,6 +12,8 @@ from vdsrlib.errors import InputError
 
 SLOWEST = 1024  # bytes a second
 CHUNK = 2**16
+TRIES = 3
+PAUSE = 1.0  # seconds before the second try; twice as long before the third
 NETWORK = (requests.RequestException, urllib3.exceptions.HTTPError, ConnectionError, TimeoutError)
 
 
@@ -23,8 +25,42 @@ class DownloadError(Exception):
         self.again = again
 
 
+def download(url: str, known_hash: str | None, folder: Path, timeout: float) -> Path:
+    """Download the file at an address once; a failure that may pass is tried again, later and later.
+
+    Args:
+        url: the address.
+        known_hash: "sha256:…" or "md5:…" of the file, where one is on record.
+        folder: of the file, and of what has arrived of it.
+        timeout: seconds without a byte, or with less than a kilobyte a second, until it counts as a failure.
+
+    Returns:
+        the file, which is there already the next time.
+
+    Raises:
+        DownloadError: it is not to be had.
+        InputError: it cannot be written here.
+    """
+    pooch.get_logger().setLevel("ERROR")
+    downloader = Downloader(folder, timeout, verifiable=known_hash is not None)
+    for attempt in range(TRIES):
+        try:
+            print(url + (f" (try {attempt + 1} of {TRIES})" if attempt else ""), flush=True)
+            return Path(pooch.retrieve(url, known_hash, path=folder, downloader=downloader))
+        except ValueError as error:
+            if "does not match the known hash" not in str(error):
+                raise
+            failure = DownloadError("its hash differs from the one on record", downloader.resumed)
+        except DownloadError as error:
+            failure = error
+        if not failure.again or attempt == TRIES - 1:
+            raise failure
+        time.sleep(PAUSE * 2**attempt)
+    raise AssertionError("unreachable")
+
+
 class Downloader:
-    """Callable as pooch wants it; what has arrived stays in a .part file, where the next call goes on.
+    """Download as pooch asks for it; what has arrived stays in a .part file, where the next call goes on.
 
     Args:
         folder: of the .part files, one an address.

@@ -1,16 +1,13 @@
-"""The identity of the image sets by their pixels: what manifest.json holds, and the command that made it.
+"""The manifest of the image sets: it identifies their images by the pixels.
 
-Usage: python data_scripts/manifest.py DIR   (DIR holds T91, BSD200, Set5, Set14, B100, Urban100)
-
-Nothing in the manifest depends on a file's name or format. Of each image it keeps hashes, the scores of plain
-interpolation, and 64 scattered pixels, by which a copy's distance from the original can be told without it.
+Nothing in manifest.json depends on a file's name or format. Of each image it keeps hashes, the scores of
+plain interpolation, and 64 scattered pixels. By these, a copy's distance from the original can be told
+without the original.
 """
 
-import argparse
 import base64
 import json
-import sys
-from collections.abc import Sequence
+from argparse import ArgumentParser, Namespace
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,7 +15,7 @@ import numpy as np
 from PIL import features
 from tqdm import tqdm
 
-from vdsrlib.datasets.catalog import TEST_SETS, TRAINING_SETS, list_images
+from vdsrlib.datasets.catalog import ALL_TEST_SETS, ALL_TRAINING_SETS, list_images
 from vdsrlib.datasets.leaks import perceptual_hash
 from vdsrlib.errors import InputError
 from vdsrlib.imaging.colour import as_rgb
@@ -71,24 +68,24 @@ class Entry:
 
 
 def sample(image: np.ndarray) -> np.ndarray:
-    """64 pixels (64 x 3, uint8) at places that depend on the image's size alone."""
+    """Take 64 pixels (64 x 3, uint8) at places that depend on the image's size alone."""
     places = np.random.PCG64(0).random_raw(64) % np.uint64(image.shape[0] * image.shape[1])
     return as_rgb(image).reshape(-1, 3)[places]
 
 
 def pixel_hash(image: np.ndarray) -> str:
-    """SHA-256 of an image's RGB samples; a grey image counts three times."""
+    """Hash an image's RGB samples; a grey image counts three times."""
     return hash_bytes(as_rgb(image))
 
 
 def interpolation_psnr(image: np.ndarray, scale: float, protocol: Protocol) -> float:
-    """PSNR of interpolation in dB under a protocol."""
+    """Score interpolation under a protocol: PSNR in dB."""
     hr = protocol.ground_truth(image, scale)
     return protocol.score(protocol.degrade(hr, scale)[1], hr, scale).psnr
 
 
 def describe_image(path: Path, scored: bool) -> Entry:
-    """Everything that the manifest keeps of an image file."""
+    """Compute everything that the manifest keeps of an image file; ``scored`` says whether to score it."""
     image = read_image(path)
     height, width = image.shape[:2]
     crops = {}
@@ -115,21 +112,26 @@ def describe_image(path: Path, scored: bool) -> Entry:
 
 
 def load_manifest() -> dict[str, list[Entry]]:
-    """The sets of the manifest: name -> images."""
+    """Load the sets of the manifest: name -> images."""
     sets = json.loads(PATH.read_text(encoding="utf-8"))["sets"]
     return {name: [Entry(**image) for image in found] for name, found in sets.items()}
 
 
 def write_manifest(root: Path) -> None:
-    """Make manifest.json from the sets under ``root``; one line an image, so that a change can be read."""
-    sets = [name for name in (*TRAINING_SETS, *TEST_SETS) if (root / name).is_dir()]
+    """Make manifest.json from the sets under ``root``; one line an image, so that a change can be read.
+
+    Raises:
+        InputError: there is none of the known sets.
+    """
+    known = (*ALL_TRAINING_SETS, *ALL_TEST_SETS)
+    sets = [name for name in known if (root / name).is_dir()]
     if not sets:
-        raise InputError(f"{root} holds none of {', '.join((*TRAINING_SETS, *TEST_SETS))}.")
+        raise InputError(f"{root} holds none of {', '.join(known)}.")
     blocks = []
     for name in sets:
         paths = tqdm(list_images(root / name), name, disable=None)
         lines = ",\n".join(
-            "  " + json.dumps(asdict(describe_image(path, name in TEST_SETS))) for path in paths
+            "  " + json.dumps(asdict(describe_image(path, name in ALL_TEST_SETS))) for path in paths
         )
         blocks.append(f' "{name}": [\n{lines}\n ]')
     decoder = "libjpeg-turbo" if features.check("libjpeg_turbo") else "libjpeg"
@@ -141,13 +143,16 @@ def write_manifest(root: Path) -> None:
         )
 
 
-def main(typed: Sequence[str] | None = None) -> int:
-    """The command ``data_scripts/manifest.py``."""
-    parser = argparse.ArgumentParser(description="Make the manifest of the image sets anew.")
+def add_arguments(parser: ArgumentParser) -> None:
+    """Define the options of ``manifest``."""
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder that holds the right copies")
-    try:
-        write_manifest(parser.parse_args(typed).folder)
-    except InputError as error:
-        print(f"manifest: {error}", file=sys.stderr)
-        return 1
+
+
+def run(arguments: Namespace) -> int:
+    """Write the manifest; return 0.
+
+    Raises:
+        InputError: the folder holds none of the known sets.
+    """
+    write_manifest(arguments.folder)
     return 0
