@@ -2,9 +2,9 @@
 
 import argparse
 from functools import partial
-from importlib import import_module
 
 from vdsrlib.cli.parser import Commands, Parser
+from vdsrlib.utils.extras import need
 
 ACTIONS = {
     "get": ("fetch", "Fetch image sets, and prove them by their pixels."),
@@ -25,8 +25,8 @@ def add_parser(commands: Commands) -> None:
 
 
 def _add_options(module: str, parser: Parser) -> None:
-    import_module(f"vdsrlib.datasets.{module}").add_arguments(parser)
+    need(f"vdsrlib.datasets.{module}", "data").add_arguments(parser)
 
 
 def _run(module: str, arguments: argparse.Namespace) -> int:
-    return import_module(f"vdsrlib.datasets.{module}").run(arguments)
+    return need(f"vdsrlib.datasets.{module}", "data").run(arguments)
