@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from vdsrlib.datasets.catalog import data_root
 from vdsrlib.errors import InputError
 from vdsrlib.utils.device import choose_device, device_name, fast_in_bfloat16, versions
 
@@ -63,15 +62,3 @@ def test_records_of_the_machine():
     assert device_name(torch.device("cpu")).startswith("cpu (")
     assert torch.__version__.startswith(versions()["torch"].split("+")[0])
     assert {"python", "numpy", "scikit-image"} <= set(versions())
-
-
-def test_data_root(monkeypatch, tmp_path):
-    assert data_root() is None
-    monkeypatch.setenv("VDSR_DATA", str(tmp_path))
-    assert data_root() == tmp_path
-    (tmp_path / "own").mkdir()
-    assert data_root(tmp_path / "own") == tmp_path / "own"
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert data_root("~/own") == tmp_path / "own"
-    with pytest.raises(InputError, match=r"data_path names .*none, which is not a folder"):
-        data_root(tmp_path / "none")

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vdsrlib.datasets import catalog
 from vdsrlib.errors import InputError
 from vdsrlib.imaging import image_file
 from vdsrlib.imaging.colour import as_rgb, luma, merge_luma, split_luma, to_uint8
@@ -156,77 +155,3 @@ def test_split_and_merge(photo):
     np.testing.assert_allclose(merge_luma(y, chroma), photo / 255, rtol=0, atol=1e-12)
     bright = merge_luma(y + 0.5, chroma)
     assert bright.max() == 1
-
-
-def test_list_images(tmp_path):
-    for name in ("b.PNG", "a.jpg", "notes.txt", "c.webp"):
-        (tmp_path / name).write_bytes(b"")
-    assert [path.name for path in catalog.list_images(tmp_path)] == ["a.jpg", "b.PNG", "c.webp"]
-    (tmp_path / ".hidden.png").touch()
-    (tmp_path / "folder.png").mkdir()
-    (tmp_path / "lost.png").symlink_to(tmp_path / "nowhere.png")
-    assert [path.name for path in catalog.list_images(tmp_path)] == ["a.jpg", "b.PNG", "c.webp", "lost.png"]
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"no image in .*empty"):
-        catalog.list_images(tmp_path / "empty")
-    for wrong in ("none", "a.jpg"):
-        with pytest.raises(InputError, match="There is no folder"):
-            catalog.list_images(tmp_path / wrong)
-
-
-def test_bundled_photographs():
-    train, test = catalog.embedded(catalog.EMBEDDED_TRAIN), catalog.embedded(catalog.EMBEDDED_TEST)
-    assert not set(train) & set(test)
-    for path in train + test:
-        image = image_file.read_image(path)
-        assert min(image.shape[:2]) >= 128, path.name
-
-
-class TestNamedSets:
-    @pytest.fixture
-    def root(self, tmp_path, photo, monkeypatch):
-        monkeypatch.delenv("VDSR_DATA", raising=False)
-        for name in ("T91/t.png", "BSD200/b.png", "Set5/s.png", "mine.png"):
-            image_file.save_image(tmp_path / name, photo)
-        return tmp_path
-
-    def names(self, found):
-        return found[0], [path.name for path in found[1]]
-
-    def test_without_data(self, root):
-        assert self.names(catalog.training_images())[1] == list(catalog.EMBEDDED_TRAIN)
-        name, paths = self.names(catalog.benchmark_images("Set5"))
-        assert "scikit-image" in name
-        assert paths == list(catalog.EMBEDDED_TEST)
-
-    @pytest.mark.parametrize("by_variable", [True, False])
-    def test_with_data(self, root, monkeypatch, by_variable):
-        given = None if by_variable else root
-        if by_variable:
-            monkeypatch.setenv("VDSR_DATA", str(root))
-        assert self.names(catalog.training_images(given)) == ("T91+BSD200", ["t.png", "b.png"])
-        assert self.names(catalog.benchmark_images("Set5", given)) == ("Set5", ["s.png"])
-        assert "scikit-image" in catalog.benchmark_images("Set14", given)[0]
-
-    def test_a_folder_of_images(self, root, tmp_path):
-        assert self.names(catalog.training_images(root / "Set5")) == ("Set5", ["s.png"])
-
-    def test_a_misspelt_name_is_not_replaced_by_other_images(self, root):
-        with pytest.raises(InputError, match=r"no folder Set55 in .*; write one of BSD200, Set5, T91, Set14"):
-            catalog.benchmark_images("Set55", root)
-        with pytest.raises(InputError, match="no image set Set55; write one of Set5, "):
-            catalog.benchmark_images("Set55")
-        found = catalog.benchmark_images("Set5")
-        assert catalog.benchmark_images(found[0]) == found
-
-    def test_argument_wins(self, root, monkeypatch):
-        monkeypatch.setenv("VDSR_DATA", str(root / "none"))
-        assert catalog.benchmark_images("Set5", root)[0] == "Set5"
-
-    def test_missing_folder(self, root, monkeypatch):
-        with pytest.raises(InputError, match=r"data_path names .*none"):
-            catalog.training_images(root / "none")
-        monkeypatch.setenv("VDSR_DATA", str(root / "none"))
-        for function in (catalog.training_images, catalog.benchmark_images):
-            with pytest.raises(InputError, match=r"VDSR_DATA names .*none"):
-                function()
