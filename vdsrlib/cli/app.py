@@ -13,6 +13,7 @@ from vdsrlib.cli.console import (
 )
 from vdsrlib.cli.parser import Parser
 from vdsrlib.errors import InputError, MainProcessError
+from vdsrlib.utils.logs import print_log
 from vdsrlib.utils.signals import exit_on_terminate
 
 COMMANDS = (upscale, evaluate, train, study, features, export, data, doctor)
@@ -33,6 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     0, 1 for a failed check, 2 for wrong input or a place that fails; and, as shells have it, 130 after Ctrl-C
     and 141 where nobody reads on, as behind ``head``.
     """
+    print_log()
     try:
         arguments = build_parser().parse_args(argv)
         return arguments.run(arguments)

@@ -1,4 +1,4 @@
-"""Does this machine have what the project needs?"""
+"""Checks of this machine: packages, device, backends, data and weights."""
 
 import os
 import warnings
@@ -13,41 +13,53 @@ from vdsrlib.inference import backends
 from vdsrlib.models import checkpoint
 from vdsrlib.models.vdsr import VDSR
 from vdsrlib.utils.device import PACKAGES, choose_device, device_name
+from vdsrlib.utils.extras import EXTRAS
 
 
 def check_machine() -> list[tuple[bool, str]]:
-    """Check what the project needs here: (passed, sentence) for each thing, failures included."""
-    report: list[tuple[bool, str]] = []
-    for name in (*PACKAGES, "matplotlib", "ipywidgets", "jupyterlab", "papermill"):
-        try:
-            report.append((True, f"{name} {version(name)}"))
-        except PackageNotFoundError:
-            report.append((False, f"{name} is not installed: pip install -e '.[notebooks]'"))
+    """Check packages, device, backends, data and weights: (passed, sentence) for each thing.
+
+    What is not installed because no extra brought it is no failure.
+    """
+    device, found = _device()
+    return [*_packages(), *_extras(), found, _engines(device), *_data(), *_weights()]
+
+
+def _packages() -> list[tuple[bool, str]]:
+    return [
+        (True, f"{name} {there}") if (there := _version(name)) else (False, f"{name} is not installed")
+        for name in PACKAGES
+    ]
+
+
+def _extras() -> list[tuple[bool, str]]:
+    report = []
+    for extra, packages in EXTRAS.items():
+        absent = [name for name in packages if not _version(name)]
+        if absent:
+            command = f"pip install 'vdsrlib[{extra}]' brings {', '.join(absent)}"
+            report.append((True, f"extra {extra} is not installed; {command}"))
+        else:
+            parts = [f"{name} {_version(name)}" for name in packages]
+            report.append((True, f"extra {extra}: {', '.join(parts)}"))
+    return report
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _device() -> tuple[torch.device, tuple[bool, str]]:
+    """The device, and whether it computes; the CPU where the one asked for does not."""
     try:
         device = choose_device()
         torch.ones(8, device=device).sum().item()
-        report.append((True, f"device {device_name(device)}"))
     except (InputError, RuntimeError) as error:
-        device = torch.device("cpu")
-        report.append((False, f"device: {error}"))
-    report.append(_engines(device))
-    try:
-        root = catalog.data_root()
-        if root is None:
-            report.append((True, "data: VDSR_DATA is not set, the bundled photographs are used"))
-        else:
-            paper = (*catalog.TRAINING_SETS, *catalog.TEST_SETS)
-            known = dict.fromkeys((*paper, *catalog.ALL_TRAINING_SETS, *catalog.ALL_TEST_SETS))
-            report += [_images(root / name) for name in known if name in paper or (root / name).exists()]
-    except InputError as error:
-        report.append((False, f"data: {error}"))
-    try:
-        for path in sorted({checkpoint.DEFAULT, *checkpoint.shipped_weights()}):
-            loaded = checkpoint.load(path, "cpu")
-            report.append((True, f"weights {path.name}: {loaded.summary()}"))
-    except InputError as error:
-        report.append((False, f"weights: {error}"))
-    return report
+        return torch.device("cpu"), (False, f"device: {error}")
+    return device, (True, f"device {device_name(device)}")
 
 
 def _engines(device: torch.device) -> tuple[bool, str]:
@@ -64,6 +76,18 @@ def _engines(device: torch.device) -> tuple[bool, str]:
     return True, "; ".join(parts + [str(w.message) for w in told if issubclass(w.category, Notice)])
 
 
+def _data() -> list[tuple[bool, str]]:
+    try:
+        root = catalog.data_root()
+    except InputError as error:
+        return [(False, f"data: {error}")]
+    if root is None:
+        return [(True, "data: VDSR_DATA is not set, the bundled photographs are used")]
+    paper = (*catalog.TRAINING_SETS, *catalog.TEST_SETS)
+    known = dict.fromkeys((*paper, *catalog.ALL_TRAINING_SETS, *catalog.ALL_TEST_SETS))
+    return [_images(root / name) for name in known if name in paper or (root / name).exists()]
+
+
 def _images(folder: Path) -> tuple[bool, str]:
     try:
         with explain_read_error(folder):
@@ -72,3 +96,14 @@ def _images(folder: Path) -> tuple[bool, str]:
         return True, f"data {folder.name}: {len(catalog.list_images(folder))} images"
     except InputError as error:
         return False, f"data {folder.name}: {error}"
+
+
+def _weights() -> list[tuple[bool, str]]:
+    report = []
+    try:
+        for path in sorted({checkpoint.DEFAULT, *checkpoint.shipped_weights()}):
+            loaded = checkpoint.load(path, "cpu")
+            report.append((True, f"weights {path.name}: {loaded.summary()}"))
+    except InputError as error:
+        report.append((False, f"weights: {error}"))
+    return report

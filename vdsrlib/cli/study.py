@@ -40,7 +40,6 @@ def run(arguments: argparse.Namespace) -> int:
     from vdsrlib.studies.images import study_images
     from vdsrlib.utils.atomic import check_overwrite, check_writable
     from vdsrlib.utils.device import choose_device
-    from vdsrlib.utils.logs import print_log
 
     study, name, size = definitions.get_study(arguments.name), arguments.name, arguments.size
     changes = {field: getattr(arguments, field) for field in CHANGES}
@@ -53,7 +52,6 @@ def run(arguments: argparse.Namespace) -> int:
     if is_main_process():
         cost = f"{len(grid)} runs, {definitions.petaflops(grid):.2g} PFLOP"
         print_result(f"{study.source}: {study.claim}? {cost}")
-    print_log()
     images = study_images(size, arguments.runs_path, arguments.data_path, arguments.validation_set)
     done = runner.run_grid(grid, images, arguments.runs_path, arguments.device)
     if is_main_process():

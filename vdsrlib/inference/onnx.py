@@ -11,6 +11,7 @@ from vdsrlib.models.checkpoint import Checkpoint
 from vdsrlib.models.vdsr import VDSR
 from vdsrlib.protocol import get_protocol
 from vdsrlib.utils.atomic import atomic
+from vdsrlib.utils.extras import need
 
 OPSET = 17  # ONNX 1.12 and ONNX Runtime 1.12, of 2022, and everything since
 
@@ -28,10 +29,9 @@ def to_onnx(model: VDSR, metadata: dict[str, Any] | None = None) -> bytes:
     Raises:
         InputError: the package onnx is not installed.
     """
-    try:
-        from onnx import TensorProto, checker, helper, numpy_helper
-    except ImportError as error:
-        raise InputError("ONNX needs a package that is not installed: pip install 'vdsrlib[fast]'") from error
+    need("onnx", "fast")
+    from onnx import TensorProto, checker, helper, numpy_helper
+
     nodes, weights, now = [], [], "ilr"
     for name, layer in model.layers():
         if isinstance(layer, nn.Conv2d):

@@ -1,1 +1,5 @@
 """Charts, mosaics and widgets for notebooks."""
+
+from vdsrlib.utils.extras import need
+
+need("matplotlib", "figures")
