@@ -91,3 +91,52 @@ class TestNamedSets:
         for function in (catalog.training_images, catalog.benchmark_images):
             with pytest.raises(InputError, match=r"VDSR_DATA names .*none"):
                 function()
+
+    def test_only_test_sets(self, root):
+        """Training names what is missing; a chapter takes the bundled photographs instead."""
+        tests = root / "tests"
+        image_file.save_image(tests / "Set5/s.png", image_file.read_image(root / "Set5/s.png"))
+        with pytest.raises(InputError, match=r"neither T91 nor BSD200, only Set5.*vdsr data get 291 --to"):
+            catalog.training_images(tests)
+        assert self.names(catalog.training_images(tests, stand_in=True))[1] == list(catalog.EMBEDDED_TRAIN)
+        (root / "empty").mkdir()
+        with pytest.raises(InputError, match=r"no image in .*empty"):
+            catalog.training_images(root / "empty", stand_in=True)
+
+    def test_kodak24_is_known_but_not_among_the_papers(self, root):
+        assert "Kodak24" not in catalog.TEST_SETS
+        assert "scikit-image" in catalog.benchmark_images("Kodak24", root)[0]
+
+
+def test_images_in_folders_of_a_folder_are_named(tmp_path, photo):
+    image_file.save_image(tmp_path / "first/a.png", photo)
+    image_file.save_image(tmp_path / "second/a.png", photo)
+    (tmp_path / "third").mkdir()
+    with pytest.raises(
+        InputError, match=r"no image in .* itself, but in its folders: first, second. Name one"
+    ):
+        catalog.list_images(tmp_path)
+
+
+def test_home_is_understood_everywhere(tmp_path, photo, monkeypatch):
+    image_file.save_image(tmp_path / "photos/a.png", photo)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    right = [tmp_path / "photos/a.png"]
+    assert catalog.list_images("~/photos") == right
+    assert catalog.image_set("~/photos") == right
+    assert catalog.training_images("~/photos") == ("photos", right)
+    monkeypatch.setenv("VDSR_DATA", "~")
+    assert catalog.benchmark_images("photos") == ("photos", right)
+
+
+def test_a_relative_folder_counts_from_where_the_program_was_started(tmp_path, photo, monkeypatch):
+    """The kernel of a notebook works in the folder of the notebook."""
+    image_file.save_image(tmp_path / "data/Set5/a.png", photo)
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.setenv("PWD", str(tmp_path))
+    monkeypatch.chdir(tmp_path / "notebooks")
+    monkeypatch.setenv("VDSR_DATA", "data")
+    assert catalog.benchmark_images("Set5")[0] == "Set5"
+    image_file.save_image(tmp_path / "notebooks/data/Set5/b.png", photo)
+    assert [path.name for path in catalog.image_set("Set5")] == ["b.png"]

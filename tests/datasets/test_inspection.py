@@ -9,7 +9,7 @@ import tifffile
 from PIL import Image
 
 from vdsrlib.datasets.catalog import EMBEDDED_TEST, EMBEDDED_TRAIN, embedded
-from vdsrlib.datasets.inspection import ImageInfo, describe_images, inspect_folder
+from vdsrlib.datasets.inspection import ImageInfo, describe_images, inspect_folder, usable_images
 from vdsrlib.datasets.leaks import Leak, find_leaks
 from vdsrlib.errors import InputError
 from vdsrlib.imaging.image_file import read_image
@@ -91,6 +91,23 @@ def test_what_is_changed_in_reading(tmp_path, photo):
         ("f.png", "transparency is dropped"),
         ("h.jpg", "turned as its EXIF tag says"),
     ]
+
+
+def test_an_image_that_cropping_makes_too_small(tmp_path, photo):
+    Image.fromarray(photo[:43, :43]).save(tmp_path / "a.png")
+    [remark] = inspect_folder(tmp_path)
+    assert remark.what == "skipped"
+    assert remark.why.startswith("43x43 pixels, of which whole multiples of a scale leave 40x40, less than")
+
+
+def test_usable_images_pass_over_what_is_broken_or_small(tmp_path, photo):
+    (tmp_path / "a.png").write_bytes(b"no image")
+    Image.fromarray(photo[:30]).save(tmp_path / "b.png")
+    for name in "cde":
+        Image.fromarray(photo).save(tmp_path / f"{name}.png")
+    paths = sorted(tmp_path.iterdir())
+    assert [path.name for path in usable_images(paths, 2)] == ["c.png", "d.png"]
+    assert usable_images(paths[:2], 1) == paths[:1]
 
 
 class TestLeaks:

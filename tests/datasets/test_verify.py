@@ -268,6 +268,8 @@ class TestRealSets:
         for name, images in {
             "T91": 91,
             "BSD200": 200,
+            "CID22": 209,
+            "Kodak24": 24,
             "Set5": 5,
             "Set14": 14,
             "B100": 100,

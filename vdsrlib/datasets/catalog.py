@@ -2,30 +2,14 @@
 
 import os
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import skimage
 
 from vdsrlib.errors import InputError, explain_read_error
 from vdsrlib.imaging.formats import FORMATS
-
-
-def data_root(data_path: str | Path | None = None) -> Path | None:
-    """The folder of data sets: ``data_path``, else the variable VDSR_DATA, else None.
-
-    Raises:
-        InputError: the folder does not exist, or cannot be reached.
-    """
-    chosen = data_path or os.environ.get("VDSR_DATA")
-    if not chosen:
-        return None
-    root = Path(chosen).expanduser()
-    with explain_read_error(root):
-        if not root.is_dir():
-            source = "data_path" if data_path else "The variable VDSR_DATA"
-            raise InputError(f"{source} names {root}, which is not a folder.")
-    return root
-
+from vdsrlib.utils.paths import user_path
 
 TRAINING_SETS = ("T91", "BSD200")
 """The paper's 291 training images (section 5.1)."""
@@ -51,40 +35,81 @@ EMBEDDED_TRAIN = (
     "rocket.jpg",
 )
 EMBEDDED_TEST = ("astronaut.png", "chelsea.png", "coffee.png")
+EMBEDDED_TRAIN_NAME = "scikit-image photographs (training)"
 EMBEDDED_NAME = "scikit-image photographs (test)"
 
 
-def list_images(folder: str | Path, suffixes: Collection[str] = FORMATS) -> list[Path]:
-    """The images of a folder, by name: files with one of the suffixes, other than hidden ones.
+def embedded(names: Sequence[str]) -> list[Path]:
+    """Return the paths of bundled photographs.
 
-    A link that leads nowhere, or where nothing can be read, is among them: what reads it says so.
+    >>> [path.name for path in embedded(EMBEDDED_TEST)]
+    ['astronaut.png', 'chelsea.png', 'coffee.png']
+    """
+    return [Path(skimage.__file__).parent / "data" / name for name in names]
+
+
+def data_root(data_path: str | Path | None = None) -> Path | None:
+    """Find the folder of data sets: ``data_path``, else the variable VDSR_DATA, else None.
+
+    Raises:
+        InputError: the folder does not exist, or cannot be reached.
+    """
+    chosen = data_path or os.environ.get("VDSR_DATA")
+    if not chosen:
+        return None
+    root = user_path(chosen)
+    with explain_read_error(root):
+        if not root.is_dir():
+            source = "data_path" if data_path else "The variable VDSR_DATA"
+            raise InputError(f"{source} names {root}, which is not a folder.")
+    return root
+
+
+def list_images(folder: str | Path, suffixes: Collection[str] = FORMATS) -> list[Path]:
+    """List the images of a folder by name: files with one of the suffixes, other than hidden ones.
+
+    A link that leads nowhere, or where nothing can be read, is among them: what reads it says so. The
+    folders in it are not looked into.
 
     Raises:
         InputError: there is no such folder, it cannot be read, or there is no image in it.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     with explain_read_error(folder):
         if not folder.is_dir():
             raise InputError(f"There is no folder {folder}.")
-        paths = sorted(
-            path
-            for path in folder.iterdir()
-            if path.suffix.lower() in suffixes
-            and not path.name.startswith(".")
-            and (os.path.isfile(path) or not os.path.exists(path))  # noqa: PTH110, PTH113  these never raise
+        found = sorted(folder.iterdir())
+    paths = [path for path in found if _is_image(path, suffixes)]
+    if paths:
+        return paths
+    inner = [path.name for path in found if os.path.isdir(path) and _holds_images(path, suffixes)]  # noqa: PTH112
+    if inner:
+        names = ", ".join(inner[:3]) + (", …" if len(inner) > 3 else "")
+        raise InputError(
+            f"There is no image in {folder} itself, but in its folders: {names}. Name one of them."
         )
-    if not paths:
-        raise InputError(f"There is no image in {folder} (looked for {', '.join(sorted(suffixes))}).")
-    return paths
+    raise InputError(f"There is no image in {folder} (looked for {', '.join(sorted(suffixes))}).")
+
+
+def _is_image(path: Path, suffixes: Collection[str]) -> bool:
+    # os.path never raises, also where a link leads into a place that cannot be entered.
+    is_file = os.path.isfile(path) or not os.path.exists(path)  # noqa: PTH110, PTH113
+    return path.suffix.lower() in suffixes and not path.name.startswith(".") and is_file
+
+
+def _holds_images(folder: Path, suffixes: Collection[str]) -> bool:
+    with suppress(OSError):
+        return any(_is_image(path, suffixes) for path in folder.iterdir())
+    return False
 
 
 def image_set(name: str | Path) -> list[Path]:
-    """The images of a folder, or of the set of that name in the folder that the variable VDSR_DATA names.
+    """List the images of a folder, or of the set of that name in the folder that VDSR_DATA names.
 
     Raises:
         InputError: there is neither, or no image in it.
     """
-    folder = Path(name)
+    folder = user_path(name)
     with explain_read_error(name):
         if not folder.is_dir() and (root := data_root()):
             folder = root / name
@@ -94,40 +119,52 @@ def image_set(name: str | Path) -> list[Path]:
     return list_images(folder)
 
 
-def embedded(names: Sequence[str]) -> list[Path]:
-    """Paths of the bundled photographs of those names."""
-    return [Path(skimage.__file__).parent / "data" / name for name in names]
+def training_images(data_path: str | Path | None = None, *, stand_in: bool = False) -> tuple[str, list[Path]]:
+    """Find the training set: its name and paths.
 
+    Args:
+        data_path: a folder of images, or one that holds T91 and BSD200; default: the variable VDSR_DATA.
+            Without either, the bundled photographs are the training set.
+        stand_in: take the bundled photographs also where the folder holds other known sets alone.
 
-def training_images(data_path: str | Path | None = None) -> tuple[str, list[Path]]:
-    """Name and paths of the training set.
-
-    ``data_path`` (default: the variable VDSR_DATA) is either a folder of images or a folder that
-    holds T91 and BSD200; without either, the bundled photographs are used.
+    Raises:
+        InputError: there is no such folder, or no image for training in it.
     """
     root = data_root(data_path)
     if root is None:
-        return "scikit-image photographs (training)", embedded(EMBEDDED_TRAIN)
+        return EMBEDDED_TRAIN_NAME, embedded(EMBEDDED_TRAIN)
     sets = [name for name in TRAINING_SETS if (root / name).is_dir()]
     if sets:
         return "+".join(sets), [path for name in sets for path in list_images(root / name)]
-    return root.name, list_images(root)
+    others = [name for name in (*ALL_TRAINING_SETS, *ALL_TEST_SETS) if (root / name).is_dir()]
+    try:
+        return root.name, list_images(root)
+    except InputError:
+        if not others:
+            raise
+        if stand_in:
+            return EMBEDDED_TRAIN_NAME, embedded(EMBEDDED_TRAIN)
+        raise InputError(
+            f"{root} holds neither T91 nor BSD200, only {', '.join(others)}. Get the training sets with "
+            f"vdsr data get 291 --to {root}, or name a folder of images."
+        ) from None
 
 
 def benchmark_images(name: str = "Set5", data_path: str | Path | None = None) -> tuple[str, list[Path]]:
-    """Name and paths of the benchmark ``name`` under ``data_path`` (default: VDSR_DATA).
+    """Find the benchmark ``name`` under ``data_path`` (default: VDSR_DATA): its name and paths.
 
     Without a data folder, or where it holds no such set, the bundled test photographs stand in for the
     known sets. The name that comes back says which: print it.
 
     Raises:
-        InputError: the name is neither a folder there nor one of ``TEST_SETS``.
+        InputError: the name is neither a folder there nor one of ``ALL_TEST_SETS``.
     """
     root = data_root(data_path)
     if root and (root / name).is_dir():
         return name, list_images(root / name)
-    if name in (*TEST_SETS, EMBEDDED_NAME):
+    if name in (*ALL_TEST_SETS, EMBEDDED_NAME):
         return EMBEDDED_NAME, embedded(EMBEDDED_TEST)
     inside = sorted(path.name for path in root.iterdir() if path.is_dir()) if root else []
     where = f"no folder {name} in {root}" if root else f"no image set {name}"
-    raise InputError(f"There is {where}; write one of {', '.join(dict.fromkeys([*inside, *TEST_SETS]))}.")
+    known = ", ".join(dict.fromkeys([*inside, *ALL_TEST_SETS]))
+    raise InputError(f"There is {where}; write one of {known}.")

@@ -1,6 +1,4 @@
-"""A look at a folder of images before hours are spent on it: what is there, what will be skipped and why,
-and whether a test image, or a crop of one, lies among the training images.
-"""
+"""Look at a folder of images before hours are spent on it: what is there, what will be skipped, and why."""
 
 import os
 from collections.abc import Sequence
@@ -8,12 +6,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from vdsrlib.errors import InputError
 from vdsrlib.imaging.crops import modcrop_length
 from vdsrlib.imaging.formats import FORMATS
-from vdsrlib.imaging.image_file import open_image, read_picture, read_with_notes
+from vdsrlib.imaging.image_file import open_image, read_image, read_picture, read_with_notes
 from vdsrlib.imaging.metadata import exif_orientation
 from vdsrlib.utils.hashing import hash_bytes
+from vdsrlib.utils.paths import user_path
 
 
 class ImageInfo(NamedTuple):
@@ -36,13 +37,13 @@ class Remark(NamedTuple):
 
 
 def describe_images(paths: Sequence[Path]) -> list[ImageInfo]:
-    """What the headers of image files say; a broken file has size 0 and the mode "broken"."""
+    """Read the headers of image files; a broken file has size 0 and the mode "broken"."""
     sizes = [path.stat().st_size if os.path.exists(path) else 0 for path in paths]  # noqa: PTH110
     return [ImageInfo(path.name, *_header(path), size) for path, size in zip(paths, sizes, strict=True)]
 
 
 def _header(path: Path) -> tuple[int, int, str, str]:
-    """Height, width, mode and format."""
+    """Read height, width, mode and format."""
     try:
         with open_image(path) as file:
             return file.height, file.width, file.mode, file.format or ""
@@ -58,7 +59,7 @@ def _header(path: Path) -> tuple[int, int, str, str]:
 
 
 def inspect_folder(folder: str | Path, patch: int = 41, scales: Sequence[float] = (2, 3, 4)) -> list[Remark]:
-    """What training would do with each file of a folder, other than simply using it.
+    """Say what training would do with each file of a folder, other than simply using it.
 
     Args:
         folder: of images.
@@ -68,7 +69,7 @@ def inspect_folder(folder: str | Path, patch: int = 41, scales: Sequence[float] 
     Raises:
         InputError: there is no such folder.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}.")
     remarks: list[Remark] = []
@@ -76,29 +77,59 @@ def inspect_folder(folder: str | Path, patch: int = 41, scales: Sequence[float] 
     for path in sorted(folder.iterdir()):
         if os.path.isdir(path):  # noqa: PTH112  which answers also for a link into a locked place
             inside = sum(inner.suffix.lower() in FORMATS for inner in path.rglob("*"))
-            if inside:
-                remarks.append(Remark(path.name, "not looked into", f"a folder, with {inside} images"))
-            continue
-        if path.name.startswith("."):
+            images = f"{inside} image{'s' if inside != 1 else ''}"
+            remarks += [Remark(path.name, "not looked into", f"a folder, with {images}")] if inside else []
+        elif path.name.startswith("."):
             remarks.append(Remark(path.name, "ignored", "a hidden file"))
-            continue
-        if path.suffix.lower() not in FORMATS:
+        elif path.suffix.lower() not in FORMATS:
             remarks.append(Remark(path.name, "ignored", f"not one of {', '.join(sorted(FORMATS))}"))
-            continue
-        try:
-            image, notes = read_with_notes(path)
-        except InputError:
-            remarks.append(Remark(path.name, "stops training", "it cannot be read as an image"))
-            continue
-        height, width = (min(modcrop_length(side, s) for s in scales) for side in image.shape[:2])
-        if min(height, width) < patch:
-            size = f"{image.shape[1]}x{image.shape[0]} pixels"
-            remarks.append(Remark(path.name, "skipped", f"{size}, less than a patch of {patch}x{patch}"))
-        first = seen.setdefault((image.shape, hash_bytes(image)), path.name)
-        if first != path.name:
-            remarks.append(Remark(path.name, "counted twice", f"the same pixels as {first}"))
-        with suppress(InputError), open_image(path) as file:  # Pillow does not know every TIFF
-            if (exif_orientation(file) or 1) != 1:
-                notes += ("turned as its EXIF tag says",)
-        remarks += [Remark(path.name, "used, changed", note) for note in notes]
+        else:
+            remarks += _inspect_image(path, patch, scales, seen)
     return remarks
+
+
+def _inspect_image(
+    path: Path, patch: int, scales: Sequence[float], seen: dict[tuple[tuple[int, ...], str], str]
+) -> list[Remark]:
+    """Say what training would do with an image; ``seen`` maps the pixels of earlier ones to their names."""
+    try:
+        image, notes = read_with_notes(path)
+    except InputError:
+        return [Remark(path.name, "stops training", "it cannot be read as an image")]
+    remarks = []
+    (height, width), (kept_height, kept_width) = image.shape[:2], _cropped_size(image, scales)
+    if min(kept_height, kept_width) < patch:
+        size = f"{width}x{height} pixels"
+        if min(height, width) >= patch:
+            size += f", of which whole multiples of a scale leave {kept_width}x{kept_height}"
+        remarks.append(Remark(path.name, "skipped", f"{size}, less than a patch of {patch}x{patch}"))
+    first = seen.setdefault((image.shape, hash_bytes(image)), path.name)
+    if first != path.name:
+        remarks.append(Remark(path.name, "counted twice", f"the same pixels as {first}"))
+    with suppress(InputError), open_image(path) as file:  # Pillow does not know every TIFF
+        if (exif_orientation(file) or 1) != 1:
+            notes += ("turned as its EXIF tag says",)
+    return remarks + [Remark(path.name, "used, changed", note) for note in notes]
+
+
+def usable_images(
+    paths: Sequence[Path], count: int, patch: int = 41, scales: Sequence[float] = (2, 3, 4)
+) -> list[Path]:
+    """Return the first ``count`` images that training can use: readable, and no smaller than a patch.
+
+    Where there are none, the first ``count`` images come back, of which training says what is wrong.
+    """
+    found = []
+    for path in paths:
+        with suppress(InputError):
+            if min(_cropped_size(read_image(path), scales)) >= patch:
+                found.append(path)
+        if len(found) == count:
+            break
+    return found or list(paths[:count])
+
+
+def _cropped_size(image: np.ndarray, scales: Sequence[float]) -> tuple[int, int]:
+    """Compute the smallest height and width that cropping to a multiple of a scale leaves."""
+    height, width = (min(modcrop_length(side, scale) for scale in scales) for side in image.shape[:2])
+    return height, width
