@@ -1,4 +1,4 @@
-"""Fetch the image sets: ``vdsr data get``, for a clone that is not installed.
+"""Fetch the image sets: ``vdsr data get``.
 
 Usage: python data_scripts/get.py Set5 Set14 B100 Urban100 T91 BSD200 [--to DIR] [--from FILE_OR_DIR ...]
 """
