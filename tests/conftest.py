@@ -84,6 +84,17 @@ def make_model():
 
 
 @pytest.fixture(scope="session")
+def make_net(make_model):
+    """The small network as a checkpoint, of a protocol that fits its channels."""
+
+    def make(channels: int = 1) -> checkpoint.Checkpoint:
+        protocol = "paper" if channels == 1 else "replication"
+        return checkpoint.Checkpoint(make_model(channels), {"protocol": protocol, "scales": [2, 3]})
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def make_zero_model():
     """A network whose residual is zero everywhere: its SR is ILR."""
 

@@ -9,6 +9,7 @@ import json
 import shutil
 import sys
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,8 @@ from tqdm import tqdm
 
 from vdsrlib.datasets.catalog import EMBEDDED_NAME, benchmark_images
 from vdsrlib.errors import InputError
-from vdsrlib.evaluation.evaluate import evaluate
+from vdsrlib.evaluation.evaluate import evaluate, mean_scores
 from vdsrlib.models import checkpoint
-from vdsrlib.protocol import get_protocol
 from vdsrlib.records import RESULTS
 from vdsrlib.utils.atomic import write_json
 from vdsrlib.utils.hashing import hash_file
@@ -51,9 +51,10 @@ def ship(folder: Path, weights: Path, records: Path) -> None:
         raise absent from error
     if found != name:  # the bundled photographs in its place
         raise absent
-    model, rules = deepcopy(halved).float(), get_protocol(trained.protocol)
+    scores = evaluate(replace(trained, model=deepcopy(halved).float()), paths, tuple(last["psnr"]))
+    means = mean_scores(scores).psnr.xs("model", level="method")
     for scale, psnr in last["psnr"].items():
-        moved = evaluate(model, rules, paths, float(scale))["mean"]["model"]["psnr"] - psnr["model"]
+        moved = means[float(scale)] - psnr["model"]
         if abs(moved) > MOVED:
             raise InputError(f"{folder.name} ×{scale}: float16 moves its PSNR by {moved:+.4f} dB.")
     checkpoint.save(target, halved, trained.info)

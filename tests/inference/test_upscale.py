@@ -66,13 +66,13 @@ def test_result_stays_in_range(photo, make_model, protocol):
 @PROTOCOLS
 @pytest.mark.parametrize("grey", [False, True])
 @pytest.mark.parametrize("scale", [2, 2.5])
-def test_scores_are_those_of_evaluate(tmp_path, photo, grey_photo, make_model, protocol, grey, scale):
-    image, model = grey_photo if grey else photo, make_model(protocol.channels)
+def test_scores_are_those_of_evaluate(tmp_path, photo, grey_photo, make_net, protocol, grey, scale):
+    image, net = grey_photo if grey else photo, make_net(protocol.channels)
     save_image(tmp_path / "a.png", image)
-    (row,) = evaluate(model, protocol, [tmp_path / "a.png"], scale)["images"]
-    resolved = degrade_and_upscale(model, image, scale, protocol)
-    assert row["interpolation"] == resolved.interpolation._asdict()
-    assert row["model"] == resolved.model._asdict()
+    scores = evaluate(net, [tmp_path / "a.png"], scale).set_index("method")[["psnr", "ssim"]]
+    resolved = degrade_and_upscale(net.model, image, scale, protocol)
+    assert tuple(scores.loc["interpolation"]) == resolved.interpolation
+    assert tuple(scores.loc["model"]) == resolved.model
 
 
 @PROTOCOLS

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import save_file
 from scipy.io import savemat
 
-from vdsrlib.datasets.catalog import embedded, list_images
+from vdsrlib.datasets.catalog import embedded
 from vdsrlib.errors import InputError
-from vdsrlib.evaluation.evaluate import evaluate
+from vdsrlib.evaluation.evaluate import evaluate, mean_scores
 from vdsrlib.evaluation.ground_truth import degrade_and_upscale
 from vdsrlib.imaging.image_file import read_image
 from vdsrlib.models import checkpoint
@@ -89,8 +89,8 @@ def test_passport_is_required(tmp_path, make_model):
 def test_weights_of_the_authors(data, reference, scale, psnr):
     loaded = checkpoint.load(reference / "VDSR_Official.mat", "cpu")
     assert (loaded.model.depth, loaded.model.width, loaded.model.channels) == (20, 64, 1)
-    result = evaluate(loaded.model, get_protocol(loaded.protocol), list_images(data / "Set5"), scale)
-    assert result["mean"]["model"]["psnr"] == pytest.approx(psnr, abs=0.005)
+    means = mean_scores(evaluate(loaded, data / "Set5", scale), ["method"])
+    assert means.psnr["model"] == pytest.approx(psnr, abs=0.005)
 
 
 def test_shipped_weights():

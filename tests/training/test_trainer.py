@@ -25,7 +25,6 @@ from vdsrlib.evaluation.evaluate import evaluate
 from vdsrlib.imaging.image_file import read_image, save_image
 from vdsrlib.models import checkpoint
 from vdsrlib.models.vdsr import VDSR
-from vdsrlib.protocol import PAPER
 from vdsrlib.training import run_state, trainer, validation
 from vdsrlib.training.cuda_graph import GraphedStep
 from vdsrlib.training.muon import Muon, orthogonalize
@@ -481,11 +480,11 @@ class TestRun:
 
     def test_validation_is_that_of_evaluate(self, finished, images):
         run = finished[0]
-        model = checkpoint.load(run.weights, "cpu").model
+        net = checkpoint.load(run.weights, "cpu")
         for scale, found in run.validation[-1]["psnr"].items():
-            mean = evaluate(model, PAPER, [images / "Set5" / "c.png"], float(scale))["mean"]
+            scores = evaluate(net, [images / "Set5" / "c.png"], scale).set_index("method")
             for method in ("interpolation", "model"):
-                assert found[method] == pytest.approx(mean[method]["psnr"], abs=0.01)
+                assert found[method] == pytest.approx(scores.psnr[method], abs=0.01)
 
 
 def test_one_seed_one_result(train):

@@ -1,12 +1,14 @@
 """``vdsr evaluate``."""
 
 import argparse
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from vdsrlib.cli.console import print_problem, print_result
 from vdsrlib.cli.parser import Commands, Parser, add_device, add_weights
 from vdsrlib.utils.parsing import parse_scale
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def add_parser(commands: Commands) -> None:
@@ -32,58 +34,72 @@ def _add_options(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Score a network on a folder; print a table or a JSON object."""
-    from tabulate import tabulate
-    from tqdm import tqdm
-
-    from vdsrlib.datasets.catalog import image_set
-    from vdsrlib.evaluation.cache import ScoreCache
-    from vdsrlib.evaluation.evaluate import METHODS, evaluate
+    from vdsrlib.evaluation.evaluate import evaluate
     from vdsrlib.inference.predict import predict, self_ensemble
     from vdsrlib.models import checkpoint
-    from vdsrlib.protocol import get_protocol
     from vdsrlib.utils.atomic import to_json
     from vdsrlib.utils.device import choose_device, device_name, versions
     from vdsrlib.utils.distributed import init_distributed
 
-    paths = image_set(arguments.images)
     with init_distributed(choose_device(arguments.device)) as world:
-        loaded = checkpoint.load(arguments.weights, world.device)
-        protocol = get_protocol(arguments.protocol or loaded.protocol)
-        mine = len(paths[world.rank :: world.size])
-        with tqdm(total=mine, disable=not (world.is_main and sys.stderr.isatty())) as bar:
-            result = evaluate(
-                loaded.model,
-                protocol,
-                paths,
-                arguments.scale,
-                predict=self_ensemble if arguments.ensemble else predict,
-                cache=ScoreCache(Path(arguments.cache), loaded.hash) if arguments.cache else None,
-                world=world,
-                skip_broken=True,
-                progress=lambda _: bar.update(),
-            )
+        net = checkpoint.load(arguments.weights, world.device)
+        scores = evaluate(
+            net,
+            arguments.images,
+            arguments.scale,
+            protocol=arguments.protocol,
+            predict=self_ensemble if arguments.ensemble else predict,
+            cache=arguments.cache,
+            world=world,
+            skip_broken=True,
+        )
     if not world.is_main:
         return 0
-    for sentence in (*result["notes"], *result["failed"]):
+    for sentence in (*scores.attrs["notes"], *scores.attrs["failed"]):
         print_problem(sentence)
-    status = 1 if result["failed"] else 0
+    protocol = arguments.protocol or net.protocol
     if arguments.json:
         record = {
             "data": arguments.images,
             "scale": arguments.scale,
-            "protocol": protocol.name,
+            "protocol": protocol,
             "ensemble": arguments.ensemble,
-            "weights": loaded.record(),
+            "weights": net.record(),
             "device": device_name(world.device),
             "versions": versions(),
-            **result,
+            **_nested(scores),
         }
         print_result(to_json(record))
-        return status
-    print_result(f"{protocol.name} protocol, x{arguments.scale:g}, {loaded.summary()}")
+    else:
+        print_result(f"{protocol} protocol, x{arguments.scale:g}, {net.summary()}")
+        print_result(_table(scores))
+    return 1 if scores.attrs["failed"] else 0
+
+
+def _nested(scores: "pd.DataFrame") -> dict[str, Any]:
+    """Put the scores of an image together, as a program that reads JSON expects them."""
+    from vdsrlib.evaluation.evaluate import mean_scores
+
+    images: dict[str, dict[str, Any]] = {}
+    for row in scores.itertuples():
+        images.setdefault(row.image, {"name": row.image})[row.method] = {"psnr": row.psnr, "ssim": row.ssim}
+    return {
+        "images": list(images.values()),
+        "mean": mean_scores(scores, ["method"]).to_dict("index"),
+        **scores.attrs,
+        "seconds": float(scores.seconds.sum(skipna=False)),
+    }
+
+
+def _table(scores: "pd.DataFrame") -> str:
+    """Lay the scores out with a line for an image, and their means below."""
+    from tabulate import tabulate
+
+    from vdsrlib.evaluation.evaluate import METHODS
+
+    found = _nested(scores)
     rows = [
         [row["name"], *(f"{row[m]['psnr']:.2f} / {row[m]['ssim']:.4f}" for m in METHODS)]
-        for row in [*result["images"], {"name": f"mean of {len(result['images'])}", **result["mean"]}]
+        for row in [*found["images"], {"name": f"mean of {len(found['images'])}", **found["mean"]}]
     ]
-    print_result(tabulate(rows, ["PSNR (dB) / SSIM", *METHODS], disable_numparse=True))
-    return status
+    return tabulate(rows, ["PSNR (dB) / SSIM", *METHODS], disable_numparse=True)

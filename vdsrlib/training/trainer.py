@@ -376,13 +376,15 @@ class _Training:
         )
 
     def validate(self, log: SummaryWriter) -> None:
-        psnr = {}
-        for scale in self.validation_scales:
-            # in PyTorch: to prepare another runtime for weights that change would cost more than it saves
-            how = partial(predict, engine="torch")
-            mean = evaluate(self.ema_model, self.protocol, self.validation_paths, scale, predict=how)["mean"]
-            psnr[f"{scale:g}"] = {name: mean[name]["psnr"] for name in ("interpolation", "model")}
-            log.add_scalar(f"psnr/x{scale:g}", psnr[f"{scale:g}"]["model"], self.step)
+        # in PyTorch: to prepare another runtime for weights that change would cost more than it saves
+        how = partial(predict, engine="torch")
+        net = checkpoint.Checkpoint(self.ema_model, {"protocol": self.protocol.name})
+        scales = tuple(self.validation_scales)
+        scores = evaluate(net, self.validation_paths, scales, protocol=self.protocol, predict=how)
+        means = scores.pivot_table(index="scale", columns="method", values="psnr")
+        psnr = {f"{scale:g}": row.to_dict() for scale, row in means.iterrows()}
+        for scale, values in psnr.items():
+            log.add_scalar(f"psnr/x{scale}", values["model"], self.step)
         batch = self.data.batch(0, self.recipe.batch_size)[0].to(self.world.device)
         silent = count_dead_maps(self.ema_model, batch)
         share = sum(silent.values()) / (self.recipe.width * (self.recipe.depth - 1))
