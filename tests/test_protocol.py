@@ -20,8 +20,8 @@ def interpolation(protocol: Protocol, paths, scale: float) -> np.ndarray:
     """Mean PSNR and SSIM of ILR."""
     scores = []
     for path in paths:
-        hr = protocol.ground_truth(read_image(path), scale)
-        scores.append(protocol.score(protocol.degrade(hr, scale)[1], hr, scale))
+        hr, _, ilr = protocol.pair(read_image(path), scale)
+        scores.append(protocol.score(ilr, hr, scale))
     return np.mean(scores, axis=0)
 
 

@@ -16,7 +16,6 @@ from vdsrlib.evaluation.ground_truth import degrade_and_upscale
 from vdsrlib.imaging.colour import to_uint8
 from vdsrlib.imaging.image_file import read_image
 from vdsrlib.models import checkpoint
-from vdsrlib.protocol import get_protocol
 
 OUT = Path(__file__).parents[1] / "docs/images/astronaut_x3.png"
 SCALE = 3
@@ -29,7 +28,7 @@ def panels() -> dict[str, np.ndarray]:
     """Label -> uint8 RGB: the crop, and what interpolation and VDSR make of its third, with their PSNR."""
     loaded = checkpoint.load()
     crop = read_image(embedded(["astronaut.png"])[0])[CROP]
-    made = degrade_and_upscale(loaded.model, crop, SCALE, get_protocol(loaded.protocol))
+    made = degrade_and_upscale(loaded.model, crop, SCALE, loaded.protocol)
     assert made.interpolation is not None
     assert made.model is not None
     return {

@@ -1,7 +1,8 @@
-"""A protocol: everything that turns a model and an HR image into a score.
+"""Protocols: the rules that turn a network and an HR image into a score.
 
-Two are defined as data, ``PAPER`` and ``SEED``; any mixture is ``dataclasses.replace`` of one of
-them, which is how the gap between published numbers is taken apart.
+Two are defined as data, ``PAPER`` and ``REPLICATION``. Any mixture is ``dataclasses.replace`` of one of
+them, which is how the gap between published numbers is taken apart. Whether a network works on luma or on
+RGB is decided here and nowhere else.
 """
 
 import math
@@ -12,7 +13,7 @@ import numpy as np
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from vdsrlib.errors import InputError
-from vdsrlib.imaging.colour import as_rgb, luma, to_float, to_uint8
+from vdsrlib.imaging.colour import as_rgb, luma, merge_luma, split_luma, to_float, to_uint8
 from vdsrlib.imaging.crops import modcrop_length
 from vdsrlib.imaging.degradation import DEGRADATIONS
 from vdsrlib.imaging.resize import Array
@@ -53,13 +54,50 @@ class Protocol:
         """1 for luma, 3 for RGB."""
         return 1 if self.colour == "luma" else 3
 
+    def samples(self, image: np.ndarray) -> np.ndarray:
+        """Return what is trained on and scored of a uint8 image: H x W (rounded luma) or H x W x 3."""
+        return luma(image) if self.colour == "luma" else as_rgb(image)
+
+    def split(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Split an image into the planes that a network enlarges and the chroma that is interpolated.
+
+        Luma is not rounded, unlike that of ``samples``: it is to become an image again.
+
+        Args:
+            image: uint8, uint16, or floating in [0, 1]; H x W or H x W x 3.
+
+        Returns:
+            Planes, float64 about [0, 1], H x W (luma) or H x W x 3; and chroma, H x W x 2, or None where the
+            image is grey or the planes are RGB.
+        """
+        if self.colour == "rgb":
+            return to_float(as_rgb(image)), None
+        return split_luma(image) if image.ndim == 3 else (to_float(image), None)
+
+    def merge(self, planes: np.ndarray, chroma: np.ndarray | None) -> np.ndarray:
+        """Invert ``split``: float64 in [0, 1], clipped; H x W (grey) or H x W x 3."""
+        return np.clip(planes, 0.0, 1.0) if chroma is None else merge_luma(planes, chroma)
+
+    def pair(self, image: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Make HR, LR and ILR of a uint8 image: ``ground_truth``, then ``degrade``.
+
+        Raises:
+            InputError: the image is too small to be scored at this scale.
+
+        >>> hr, lr, ilr = PAPER.pair(np.zeros((50, 61, 3), np.uint8), 2)
+        >>> hr.shape, lr.shape, ilr.shape
+        ((50, 60), (25, 30), (50, 60))
+        """
+        hr = self.ground_truth(image, scale)
+        return (hr, *self.degrade(hr, scale))
+
     def ground_truth(self, image: np.ndarray, scale: float) -> np.ndarray:
-        """uint8 image (grey or RGB) to HR: float64 in [0, 1], H x W (luma) or H x W x 3.
+        """Make HR of a uint8 image (grey or RGB): float64 in [0, 1], H x W (luma) or H x W x 3.
 
         Raises:
             InputError: the image is too small to be scored at this scale.
         """
-        hr = to_float(luma(image) if self.colour == "luma" else as_rgb(image))
+        hr = to_float(self.samples(image))
         height, width = (modcrop_length(side, scale) if self.crop else side for side in hr.shape[:2])
         border = 2 * math.ceil(scale) if self.border else 0
         if min(height, width) - border < 11:  # the window of SSIM
@@ -70,11 +108,11 @@ class Protocol:
         return hr[:height, :width]
 
     def degrade(self, hr: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
-        """HR to (LR, ILR), float64 about [0, 1], neither rounded nor clipped."""
+        """Make LR and ILR of HR, float64 about [0, 1], neither rounded nor clipped."""
         return DEGRADATIONS[self.degradation](hr, scale)
 
     def score(self, image: np.ndarray, hr: np.ndarray, scale: float) -> Score:
-        """Compare an image (ILR or SR, about [0, 1]) with HR under this protocol's rules.
+        """Compare an image (ILR or SR, about [0, 1]) with HR under these rules.
 
         PSNR and SSIM are scikit-image's; SSIM is Wang's, an 11 x 11 Gaussian of sigma 1.5, a channel
         at a time. SSIM is no function of differences alone: on [-1, 1], where the 2018 replication
@@ -101,12 +139,12 @@ class Protocol:
         return Score(float(psnr), float(ssim))
 
     def normalize(self, image: Array) -> Array:
-        """[0, 1] to the network's range."""
+        """Map [0, 1] to the network's range."""
         low, high = self.input_range
         return image * (high - low) + low
 
     def denormalize(self, image: Array) -> Array:
-        """The network's range to [0, 1]."""
+        """Map the network's range to [0, 1]."""
         low, high = self.input_range
         return (image - low) / (high - low)
 
@@ -151,7 +189,7 @@ REPLICATION_TO_PAPER = {
 
 
 def get_protocol(name: str) -> Protocol:
-    """The protocol of that name.
+    """Return the protocol of that name.
 
     Raises:
         InputError: there is none.

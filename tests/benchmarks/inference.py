@@ -156,8 +156,7 @@ def table(folder: str, device: torch.device) -> list[dict]:
     for scale in (2, 3, 4):
         scores: dict[str, list[float]] = {name: [] for name in runs}
         for path in tqdm(list_images(folder), f"x{scale}"):
-            hr = PAPER.ground_truth(read_image(path), scale)
-            _, ilr = PAPER.degrade(hr, scale)
+            hr, _, ilr = PAPER.pair(read_image(path), scale)
             for name, found in scores.items():
                 found.append(PAPER.score(predict(model, ilr, PAPER, runs[name]), hr, scale).psnr)
         rows.append({"scale": scale, **{name: round(statistics.mean(v), 5) for name, v in scores.items()}})

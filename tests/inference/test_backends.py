@@ -169,9 +169,8 @@ def test_the_set5_table_is_the_same(data, scale, monkeypatch):
 def test_half_precision_costs_no_decibels(photo, name):
     """Less than 0.002 dB of the shipped networks, where it is most: at x2."""
     trained = checkpoint.load(checkpoint.WEIGHTS / f"{name}.safetensors", "cpu")
-    rules = get_protocol(trained.protocol)
-    hr = rules.ground_truth(photo[:64, :64], 2)
-    ilr = rules.degrade(hr, 2)[1]
+    rules = trained.protocol
+    hr, _, ilr = rules.pair(photo[:64, :64], 2)
     half, whole = (
         rules.score(predict(trained.model, ilr, rules, name), hr, 2).psnr for name in ("half", "torch")
     )

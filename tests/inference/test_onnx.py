@@ -29,7 +29,7 @@ def test_onnx_runtime_gives_the_same_at_every_size(call_cli, tmp_path, request, 
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
     known = {key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items()}
     assert known["sha256"] == hash_file(weights)
-    assert known["protocol"] == loaded.protocol
+    assert known["protocol"] == loaded.protocol.name
     assert known["input_range"] == ([0, 1] if name == "tiny" else [-1, 1])
     assert known["colour"] == ("luma" if name == "tiny" else "rgb")
     assert known["scales"] == loaded.info["scales"]

@@ -18,7 +18,7 @@ from vdsrlib.evaluation.ground_truth import degrade_and_upscale
 from vdsrlib.imaging.image_file import read_image
 from vdsrlib.models import checkpoint
 from vdsrlib.models.vdsr import VDSR
-from vdsrlib.protocol import get_protocol
+from vdsrlib.protocol import PAPER
 from vdsrlib.utils.hashing import hash_file
 
 INFO = {"protocol": "paper", "scales": [2.0, 2.5], "recipe": {"name": "test"}, "data": "no images"}
@@ -72,7 +72,7 @@ def test_round_trip(tmp_path, make_model, channels):
     sizes = {"depth": 4, "width": 5, "channels": channels, "residual": True}
     assert loaded.info == {**INFO, **sizes, "note": "Ä β", "validation": {"x2": 30.5}}
     assert list(loaded.info) == sorted(loaded.info)
-    assert loaded.protocol == "paper"
+    assert loaded.protocol is PAPER
     assert (loaded.file, loaded.hash) == ("weights.safetensors", hash_file(path))
     assert loaded.record()["sha256"] == loaded.hash
     for part in ("depth 4", "width 5", "paper protocol", "scales 2, 2.5", "no images", loaded.hash[:12]):
@@ -100,7 +100,7 @@ def test_shipped_weights():
     assert (loaded.model.depth, loaded.model.width) == (20, 64)
     image = read_image(embedded(["chelsea.png"])[0])[60:180, 100:244]
     for scale in loaded.info["scales"]:
-        resolved = degrade_and_upscale(loaded.model, image, scale, get_protocol(loaded.protocol))
+        resolved = degrade_and_upscale(loaded.model, image, scale, loaded.protocol)
         assert resolved.model.psnr > resolved.interpolation.psnr + 0.1
 
 
@@ -109,7 +109,7 @@ def test_matconvnet_layout(tmp_path, make_model):
     write_mat(tmp_path / "m.mat", model)
     loaded = checkpoint.load(tmp_path / "m.mat", "cpu")
     assert same_weights(loaded.model, model)
-    assert loaded.protocol == "paper"
+    assert loaded.protocol is PAPER
 
 
 def test_missing(tmp_path):

@@ -135,4 +135,4 @@ def test_a_network_trained_anew_takes_the_place_of_the_former(package, runs):
     shutil.copy(package / "replication-2.safetensors", file)
     ship.main(runs / "weights")
     assert json.loads(record.read_text())["weights"]["sha256"] == hash_file(file)
-    assert checkpoint.load(file, "cpu").protocol == "paper"
+    assert checkpoint.load(file, "cpu").protocol.name == "paper"

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 @pytest.fixture(scope="module")
 def real(photo, grey_photo, make_model):
     """Real arrays to draw."""
-    ilr = PAPER.degrade(PAPER.ground_truth(photo, 2), 2)[1]
+    ilr = PAPER.pair(photo, 2)[2]
     model = make_model(depth=4, width=6)
     return types.SimpleNamespace(
         photo=photo,

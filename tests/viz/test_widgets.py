@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def real(photo, make_model):
     """A small network's view of a real photograph."""
-    ilr = PAPER.degrade(PAPER.ground_truth(photo, 2), 2)[1]
+    ilr = PAPER.pair(photo, 2)[2]
     model = make_model(depth=4, width=6)
     resolved = degrade_and_upscale(model, photo, 2, PAPER)
     return types.SimpleNamespace(
@@ -78,7 +78,7 @@ class TestLayers:
         assert (by["layer"].min, by["layer"].max, by["map"].min, by["map"].max) == (1, 4, 1, 6)
 
     def test_rgb(self, photo, make_model):
-        ilr = REPLICATION.degrade(REPLICATION.ground_truth(photo, 2), 2)[1]
+        ilr = REPLICATION.pair(photo, 2)[2]
         panel = widgets.layer_scrubber(survey(make_model(3), ilr, REPLICATION), ilr)
         by = controls(panel)
         by["layer"].value, by["map"].value = 3, 3

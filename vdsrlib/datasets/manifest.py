@@ -80,8 +80,8 @@ def pixel_hash(image: np.ndarray) -> str:
 
 def interpolation_psnr(image: np.ndarray, scale: float, protocol: Protocol) -> float:
     """Score interpolation under a protocol: PSNR in dB."""
-    hr = protocol.ground_truth(image, scale)
-    return protocol.score(protocol.degrade(hr, scale)[1], hr, scale).psnr
+    hr, _, ilr = protocol.pair(image, scale)
+    return protocol.score(ilr, hr, scale).psnr
 
 
 def describe_image(path: Path, scored: bool) -> Entry:

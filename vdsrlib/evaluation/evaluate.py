@@ -178,8 +178,8 @@ def _score(
     def pair() -> tuple[np.ndarray, np.ndarray]:
         image, changes = read_with_notes(path)
         notes.extend(changes)
-        hr = rules.ground_truth(image, scale)
-        return hr, rules.degrade(hr, scale)[1]
+        hr, _, ilr = rules.pair(image, scale)
+        return hr, ilr
 
     def interpolation() -> Score:
         hr, ilr = pair()

@@ -4,7 +4,7 @@ import numpy as np
 
 from vdsrlib.imaging.colour import to_float
 from vdsrlib.inference.predict import Predict, check_channels, predict
-from vdsrlib.inference.upscale import InferenceOptions, Upscaled, _merge, _split
+from vdsrlib.inference.upscale import InferenceOptions, Upscaled
 from vdsrlib.models.vdsr import VDSR
 from vdsrlib.protocol import Protocol
 
@@ -28,19 +28,18 @@ def degrade_and_upscale(
     """
     check_channels(model, protocol)
     work = work or InferenceOptions()
-    hr = protocol.ground_truth(image, scale)
+    hr, lr, ilr = protocol.pair(image, scale)
     image = image[: hr.shape[0], : hr.shape[1]]
-    lr, ilr = protocol.degrade(hr, scale)
     sr = apply(model, ilr, protocol) if apply else predict(model, ilr, protocol, work.engine, work.memory)
     # what SSIM needs for a while and what the pictures take are not in memory together
     scores = protocol.score(ilr, hr, scale), protocol.score(sr, hr, scale)
-    _, hr_chroma = _split(image, protocol)
+    _, hr_chroma = protocol.split(image)
     lr_chroma, chroma = (None, None) if hr_chroma is None else protocol.degrade(hr_chroma, scale)
     del hr_chroma
     return Upscaled(
-        _merge(lr, lr_chroma),
-        _merge(ilr, chroma),
-        _merge(sr, chroma),
+        protocol.merge(lr, lr_chroma),
+        protocol.merge(ilr, chroma),
+        protocol.merge(sr, chroma),
         to_float(image),
         *scores,
     )

@@ -9,7 +9,6 @@ from torch import nn
 from vdsrlib.errors import InputError
 from vdsrlib.models.checkpoint import Checkpoint
 from vdsrlib.models.vdsr import VDSR
-from vdsrlib.protocol import get_protocol
 from vdsrlib.utils.atomic import atomic
 from vdsrlib.utils.extras import need
 
@@ -67,7 +66,7 @@ def export_onnx(path: str | Path, checkpoint: Checkpoint, *, replace: bool = Tru
     """
     if Path(path).suffix.lower() != ".onnx":
         raise InputError(f"{path}: the name must end in .onnx.")
-    protocol = get_protocol(checkpoint.protocol)
+    protocol = checkpoint.protocol
     use = {
         "input_range": protocol.input_range,
         "colour": protocol.colour,

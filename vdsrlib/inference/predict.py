@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from vdsrlib.errors import InputError
-from vdsrlib.imaging.colour import merge_luma, split_luma
 from vdsrlib.inference.backends import Network, prepare
 from vdsrlib.inference.tiling import MEMORY, tile_pixels, tiled
 from vdsrlib.models.vdsr import VDSR
@@ -65,8 +64,8 @@ def predict_luma(model: VDSR, ilr: np.ndarray, protocol: Protocol) -> np.ndarray
 
     The network works on [0, 1], whatever the range in which the protocol scores. SR is clipped to [0, 1].
     """
-    y, chroma = split_luma(ilr)
-    return merge_luma(predict(model, y, PAPER), chroma)
+    planes, chroma = PAPER.split(ilr)
+    return PAPER.merge(predict(model, planes, PAPER), chroma)
 
 
 Predict = Callable[[VDSR, np.ndarray, Protocol], np.ndarray]

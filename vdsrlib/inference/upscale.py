@@ -17,7 +17,7 @@ from scipy.ndimage import distance_transform_edt
 
 from vdsrlib.datasets.catalog import list_images
 from vdsrlib.errors import InputError
-from vdsrlib.imaging.colour import as_rgb, merge_luma, quantise, split_luma, to_float
+from vdsrlib.imaging.colour import quantise, to_float
 from vdsrlib.imaging.degradation import DEGRADATIONS
 from vdsrlib.imaging.formats import FORMATS, MAX_PIXELS, READABLE, check_pixels, check_target
 from vdsrlib.imaging.image_file import Picture, encode, read_picture
@@ -124,7 +124,7 @@ def upscale_stages(
     colour = () if image.ndim == 2 and protocol.colour == "luma" else (3,)
     ilr, sr = (np.empty((*shape, *colour)) for _ in range(2))
     for area, planes, chroma in _in_tiles(model, image, shape, protocol, work or InferenceOptions()):
-        ilr[area], sr[area] = (_merge(plane, chroma) for plane in planes)
+        ilr[area], sr[area] = (protocol.merge(plane, chroma) for plane in planes)
     return Upscaled(to_float(image), ilr, sr)
 
 
@@ -148,7 +148,7 @@ def upscale_image(
     colour = () if pixels.ndim == 2 and protocol.colour == "luma" else (3,)
     sr = np.empty((*shape, *colour), pixels.dtype)
     for area, (_, plane), chroma in _in_tiles(model, pixels, shape, protocol, work):
-        sr[area] = quantise(_merge(plane, chroma), pixels.dtype)
+        sr[area] = quantise(protocol.merge(plane, chroma), pixels.dtype)
     alpha = None
     if opacity is not None:
         alpha = np.empty(shape, pixels.dtype)
@@ -212,11 +212,11 @@ def _in_tiles(
     plan = list(tiles(*shape, model.depth, tile_pixels(model, work.memory)))
     network = prepare(model, work.engine)  # once, as it hashes all weights
     for done, tile in enumerate(plan, start=1):
-        ilr = _interpolate(lambda seen: _split(pixels[seen], protocol)[0], tile.seen, taps)
+        ilr = _interpolate(lambda seen: protocol.split(pixels[seen])[0], tile.seen, taps)
         sr = predict(model, ilr, protocol, network, work.memory)
         chroma = None
         if pixels.ndim == 3 and protocol.colour == "luma":
-            chroma = _interpolate(lambda seen: split_luma(pixels[seen])[1], tile.result, taps)
+            chroma = _interpolate(lambda seen: protocol.split(pixels[seen])[1], tile.result, taps)
         yield tile.result, (ilr[tile.inner], sr[tile.inner]), chroma
         if work.progress:
             work.progress(done, len(plan))
@@ -247,14 +247,3 @@ def _interpolate(samples: Callable[[Area], np.ndarray], area: Area, taps: tuple[
     """An area of an interpolated image, from no more of the small one than it is made of."""
     (rows, down), (cols, across) = (axis.window(part) for axis, part in zip(taps, area, strict=True))
     return apply_separable(samples((rows, cols)), down, across)
-
-
-def _split(image: np.ndarray, protocol: Protocol) -> tuple[np.ndarray, np.ndarray | None]:
-    """What the network works on, and the chroma that only rides along."""
-    if protocol.colour == "rgb":
-        return to_float(as_rgb(image)), None
-    return split_luma(image) if image.ndim == 3 else (to_float(image), None)
-
-
-def _merge(plane: np.ndarray, chroma: np.ndarray | None) -> np.ndarray:
-    return np.clip(plane, 0.0, 1.0) if chroma is None else merge_luma(plane, chroma)

@@ -16,7 +16,7 @@ from scipy.io import loadmat
 
 from vdsrlib.errors import InputError, explain_read_error
 from vdsrlib.models.vdsr import VDSR
-from vdsrlib.protocol import get_protocol
+from vdsrlib.protocol import Protocol, get_protocol
 from vdsrlib.utils.atomic import atomic
 from vdsrlib.utils.device import choose_device
 from vdsrlib.utils.hashing import hash_file
@@ -47,9 +47,9 @@ class Checkpoint:
     hash: str = ""
 
     @property
-    def protocol(self) -> str:
-        """Name of the protocol whose input these weights were trained on."""
-        return self.info["protocol"]
+    def protocol(self) -> Protocol:
+        """The protocol whose input these weights were trained on."""
+        return get_protocol(self.info["protocol"])
 
     def record(self) -> dict[str, Any]:
         """What a table must store beside its numbers to say which weights made them."""
@@ -61,7 +61,7 @@ class Checkpoint:
         return (
             f"depth {self.model.depth}, width {self.model.width}, {self.model.channels} channel"
             f"{'s' * (self.model.channels > 1)}, {'' if self.model.global_skip else 'not residual, '}"
-            f"{self.protocol} protocol, scales {scales}, "
+            f"{self.protocol.name} protocol, scales {scales}, "
             f"trained on {self.info['data']} (SHA-256 {self.hash[:12]})"
         )
 
@@ -103,7 +103,7 @@ def load(name_or_path: str | Path | None = None, device: torch.device | str = "a
             else altogether, or does not fit the network that its metadata names.
 
     >>> net = load("vdsr-rgb", device="cpu")
-    >>> net.model.depth, net.model.channels, net.protocol
+    >>> net.model.depth, net.model.channels, net.protocol.name
     (20, 3, 'replication')
     """
     path = _find(DEFAULT if name_or_path is None else name_or_path)

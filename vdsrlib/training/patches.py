@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from vdsrlib.errors import InputError
-from vdsrlib.imaging.colour import as_rgb, luma, to_float
+from vdsrlib.imaging.colour import to_float
 from vdsrlib.imaging.crops import modcrop_length
 from vdsrlib.imaging.degradation import DEGRADATIONS
 from vdsrlib.imaging.image_file import read_image
@@ -212,7 +212,7 @@ class TrainingSet:
                     raise
                 self.broken.append(path.name)
                 continue
-            whole = luma(image)[..., None] if self.protocol.colour == "luma" else as_rgb(image)
+            whole = np.atleast_3d(self.protocol.samples(image))
             for factor in self.rescale_factors:
                 hr = whole if factor == 1 else imresize(whole, factor)
                 height, width = hr.shape[:2]

@@ -51,7 +51,7 @@ def build_network(recipe: Recipe) -> VDSR:
 
 def load_initial_weights(model: VDSR, recipe: Recipe, init: checkpoint.Checkpoint) -> None:
     """Copy the weights of ``init``, unless they are of another network than the recipe's."""
-    there = (init.protocol, init.model.depth, init.model.width, init.model.global_skip)
+    there = (init.protocol.name, init.model.depth, init.model.width, init.model.global_skip)
     if there != (recipe.protocol, recipe.depth, recipe.width, recipe.residual):
         raise InputError(
             f"{init.file}, to begin with, is another network than the recipe's; write "
