@@ -17,10 +17,17 @@ from vdsrlib.cli.app import main
 from vdsrlib.datasets.catalog import embedded
 from vdsrlib.imaging.image_file import read_image, save_image
 from vdsrlib.models import checkpoint
+from vdsrlib.models.checkpoint import Checkpoint
 from vdsrlib.models.vdsr import VDSR
+from vdsrlib.protocol import PAPER, Protocol
 
 settings.register_profile("suite", max_examples=25, deadline=None, derandomize=True, database=None)
 settings.load_profile("suite")
+
+
+def as_net(model: VDSR, protocol: Protocol = PAPER) -> Checkpoint:
+    """A network as ``load`` gives it."""
+    return Checkpoint(model, {"protocol": protocol.name})
 
 
 class Folder:

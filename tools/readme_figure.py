@@ -28,13 +28,13 @@ def panels() -> dict[str, np.ndarray]:
     """Label -> uint8 RGB: the crop, and what interpolation and VDSR make of its third, with their PSNR."""
     loaded = checkpoint.load()
     crop = read_image(embedded(["astronaut.png"])[0])[CROP]
-    made = degrade_and_upscale(loaded.model, crop, SCALE, loaded.protocol)
-    assert made.interpolation is not None
-    assert made.model is not None
+    made = degrade_and_upscale(loaded, crop, SCALE)
+    assert made.interpolation_score is not None
+    assert made.network_score is not None
     return {
         "HR, the original": crop,
-        f"bicubic interpolation, {made.interpolation.psnr:.2f} dB": to_uint8(made.ilr),
-        f"VDSR, {made.model.psnr:.2f} dB": to_uint8(made.sr),
+        f"bicubic interpolation, {made.interpolation_score.psnr:.2f} dB": to_uint8(made.ilr),
+        f"VDSR, {made.network_score.psnr:.2f} dB": to_uint8(made.sr),
     }
 
 

@@ -26,7 +26,7 @@ from vdsrlib.imaging.colour import to_uint8
 from vdsrlib.imaging.image_file import read_image, save_image
 from vdsrlib.inference import backends, upscale
 from vdsrlib.models import checkpoint
-from vdsrlib.protocol import PAPER, Protocol
+from vdsrlib.protocol import Protocol
 
 
 def strict_json(text: str) -> dict:
@@ -157,14 +157,14 @@ class TestUpscale:
     @pytest.mark.parametrize("mode", [[], ["--ground-truth"]])
     def test_a_file_that_appears_meanwhile_is_kept(self, call_cli, photo_file, tiny, monkeypatch, mode):
         target = photo_file.with_name("out.png")
-        compute = upscale.predict
+        for module, name in ((upscale, "to_batch"), (ground_truth, "predict")):
+            compute = getattr(module, name)
 
-        def meanwhile(*arguments):
-            target.write_text("mine")
-            return compute(*arguments)
+            def meanwhile(*arguments, compute=compute):
+                target.write_text("mine")
+                return compute(*arguments)
 
-        monkeypatch.setattr(upscale, "predict", meanwhile)
-        monkeypatch.setattr(ground_truth, "predict", meanwhile)
+            monkeypatch.setattr(module, name, meanwhile)
         arguments = ["upscale", photo_file, target, "--scale", 2, "--weights", tiny, *mode]
         check_refused(*call_cli(*arguments), "out.png exists; write another name, or --force")
         assert target.read_text() == "mine"
@@ -189,12 +189,12 @@ class TestUpscale:
     def test_one_image_too_large_for_the_memory(self, call_cli, tmp_path, photo, tiny, monkeypatch, ask):
         for name in ("a", "b", "c"):
             save_image(tmp_path / f"in/{name}.png", photo[: 80 if name == "b" else 70])
-        compute = upscale.predict
+        compute = upscale.to_batch
 
         def greedy(model, ilr, *others):
             return ask(2**58) if len(ilr) == 160 else compute(model, ilr, *others)
 
-        monkeypatch.setattr(upscale, "predict", greedy)
+        monkeypatch.setattr(upscale, "to_batch", greedy)
         options = ["--scale", 2, "--weights", tiny]
         status, _, error = call_cli("upscale", tmp_path / "in", tmp_path / "out", *options)
         assert status == 1
@@ -256,7 +256,7 @@ class TestFeatures:
         assert calls == [2, 3]  # luma and chroma
         monkeypatch.undo()
         weights = checkpoint.load(tmp_path / "w.safetensors", "cpu")
-        wanted = to_uint8(degrade_and_upscale(weights.model, read_image(tmp_path / "a.png"), 2, PAPER).sr)
+        wanted = to_uint8(degrade_and_upscale(weights, read_image(tmp_path / "a.png"), 2).sr)
         apart = np.abs(read_image(tmp_path / "maps/sr.png").astype(int) - wanted)
         assert apart.max() <= 1
         assert apart.mean() < 1e-3  # float32 rounds halves
@@ -291,23 +291,26 @@ class TestDoctor:
         for part in ("OK   torch ", "OK   device ", "bundled photographs", "OK   weights vdsr.safetensors"):
             assert part in out
 
-    def test_engines(self, call_cli, monkeypatch):
+    def test_backends(self, call_cli, monkeypatch):
         """One that does not work is passed over; one that is asked for must be there, as for ``upscale``."""
         monkeypatch.setattr(checkpoint, "shipped_weights", list)
-        monkeypatch.delenv("VDSR_ENGINE", raising=False)
+        monkeypatch.delenv("VDSR_BACKEND", raising=False)
         out = call_cli("doctor")[1]
-        assert f"OK   engines {', '.join(backends.installed())}\n" in out
-        monkeypatch.setenv("VDSR_ENGINE", "torch")
-        assert "; VDSR_ENGINE is torch\n" in call_cli("doctor")[1]
-        monkeypatch.setenv("VDSR_ENGINE", "abacus")
+        assert f"OK   backends {', '.join(backends.installed())}\n" in out
+        monkeypatch.setenv("VDSR_BACKEND", "torch")
+        assert "; VDSR_BACKEND is torch\n" in call_cli("doctor")[1]
+        monkeypatch.setenv("VDSR_BACKEND", "abacus")
         status, out, _ = call_cli("doctor")
         assert status == 1
-        (line,) = (line for line in out.splitlines() if line.startswith("FAIL engines"))
-        assert "VDSR_ENGINE is abacus; unknown engine 'abacus'; choose auto, " in line
-        monkeypatch.delenv("VDSR_ENGINE")
-        monkeypatch.setattr(backends, "installed", lambda device: ("ncnn", "torch"))
-        monkeypatch.setitem(backends.BACKENDS, "ncnn", lambda model: 1 / 0)
-        assert "OK   engines ncnn, torch; The engine ncnn fails (division by zero)" in call_cli("doctor")[1]
+        (line,) = (line for line in out.splitlines() if line.startswith("FAIL backends"))
+        assert "VDSR_BACKEND is abacus; unknown backend 'abacus'; choose auto, " in line
+        monkeypatch.delenv("VDSR_BACKEND")
+        monkeypatch.setattr(backends, "installed", lambda *_: ("openvino", "torch"))
+        monkeypatch.setitem(backends.BUILDERS, ("openvino", "float32"), lambda model: 1 / 0)
+        assert (
+            "OK   backends openvino, torch; the backend openvino fails (division by zero)"
+            in call_cli("doctor")[1]
+        )
 
     def test_failures_are_lines(self, call_cli, monkeypatch, tmp_path):
         """One line for each failure, and all the other checks are made."""
@@ -585,11 +588,11 @@ class TestStreams:
         names = [line.split(":")[0] for line in run.stdout.splitlines()]
         assert names == [r"out/gr\xf6\xdfer.png", r"out/\udcff.png"]
 
-    def test_an_engine_that_falls_back_says_so_in_one_sentence(self, run_cli, tmp_path, photo_file, tiny):
+    def test_a_backend_that_falls_back_says_so_in_one_sentence(self, run_cli, tmp_path, photo_file, tiny):
         (tmp_path / "onnxruntime.py").write_text("raise ImportError('a broken\\nbuild')")
         run = run_cli("upscale", "photo.png", "out.png", "--scale", 2, "--weights", tiny)
         assert run.returncode == 0
-        sentence = r"vdsrlib: The engine onnxruntime fails \(a broken build\).* The next engine is \w+\.\n"
+        sentence = r"vdsrlib: the backend onnxruntime fails \(a broken build\).*; the next backend is \w+\n"
         assert re.fullmatch(sentence, run.stderr)
 
 

@@ -156,11 +156,11 @@ def test_an_image_that_vanishes_after_it_was_read_keeps_its_scores(make_net, pat
     assert found.attrs["sha256"] == evaluate(None, paths[::-1], 2).attrs["sha256"]
 
 
-def other_engine(_):
+def other_backend(_):
     raise ValueError("[ONNXRuntimeError] : 1 : FAIL : Failed to allocate memory for requested buffer")
 
 
-@pytest.mark.parametrize("ask", [np.empty, torch.empty, other_engine])
+@pytest.mark.parametrize("ask", [np.empty, torch.empty, other_backend])
 def test_an_image_that_is_too_large_for_the_memory_is_named(make_net, paths, ask):
     def greedy(model, ilr, protocol):
         return ask(2**58) if ilr.shape == (96, 120) else predict(model, ilr, protocol)

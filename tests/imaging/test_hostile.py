@@ -161,7 +161,7 @@ def test_ended_by_a_scheduler(tmp_path, cli_environment):
         "b.png",
         "--scale",
         "8",
-        "--engine",
+        "--backend",
         "torch",
     ]
     process = subprocess.Popen(command, cwd=tmp_path, env=cli_environment)
@@ -304,7 +304,7 @@ class TestFolder:
         ("option", "value", "part"),
         [
             ("--memory", "0", "argument --memory: '0' is no whole number from 1 to 1000000"),
-            ("--engine", "abacus", "unknown engine 'abacus'; choose auto, "),
+            ("--backend", "abacus", "unknown backend 'abacus'; choose auto, "),
             ("--max-megapixels", "x", "argument --max-megapixels: 'x' is no whole number"),
         ],
     )

@@ -8,13 +8,15 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+from conftest import as_net
 from PIL import Image, ImageCms
 from skimage.color import rgb2lab
 
 from vdsrlib.errors import InputError
 from vdsrlib.imaging.image_file import Picture, read_picture, write_picture
 from vdsrlib.imaging.resize import imresize
-from vdsrlib.inference.upscale import InferenceOptions, upscale_file, upscale_image, upscaled_shape
+from vdsrlib.inference.options import InferenceOptions
+from vdsrlib.inference.upscale import upscale_file, upscale_picture, upscaled_shape
 from vdsrlib.protocol import PAPER, REPLICATION
 from vdsrlib.utils.parsing import parse_size
 
@@ -306,8 +308,11 @@ class TestEnlarge:
         """With no residual the result is the interpolation of everything, in all its bits."""
         picture = make_picture(dtype, grey)
         top = np.iinfo(dtype).max
-        result = upscale_image(
-            make_zero_model(protocol.channels), picture, (100, 130), protocol, InferenceOptions(memory=10**6)
+        result = upscale_picture(
+            as_net(make_zero_model(protocol.channels), protocol),
+            picture,
+            (100, 130),
+            InferenceOptions(memory=10**6),
         )
         assert result.pixels.dtype == dtype
         assert result.pixels.shape == ((100, 130) if grey and protocol is PAPER else (100, 130, 3))
@@ -321,13 +326,13 @@ class TestEnlarge:
     def test_sixteen_bits_agree_with_eight(self, make_model, make_picture):
         eight = make_picture(alpha=False)
         wide = Picture(eight.pixels.astype(np.uint16) * 257)
-        results = [upscale_image(make_model(), each, (120, 150), PAPER).pixels for each in (eight, wide)]
+        results = [upscale_picture(as_net(make_model()), each, (120, 150)).pixels for each in (eight, wide)]
         assert np.abs(results[0] - results[1] / 257).max() <= 0.51
         assert len(np.unique(results[1])) > 1000
 
     def test_from_file_to_file(self, tmp_path, make_model, make_picture):
         write_picture(tmp_path / "a.png", make_picture(np.uint16))
-        made = upscale_file(make_model(), tmp_path / "a.png", tmp_path / "b.tif", (90, 101), PAPER)
+        made = upscale_file(as_net(make_model()), tmp_path / "a.png", tmp_path / "b.tif", size=(90, 101))
         found = read_picture(tmp_path / "b.tif")
         np.testing.assert_array_equal(found.pixels, made.pixels)
         np.testing.assert_array_equal(found.alpha, made.alpha)
@@ -338,16 +343,16 @@ class TestEnlarge:
         picture = make_picture()
         write_picture(tmp_path / "a.png", picture)
         with pytest.raises(InputError, match="cannot hold transparency"):
-            upscale_file(make_model(), tmp_path / "a.png", tmp_path / "b.jpg", 2, PAPER)
+            upscale_file(as_net(make_model()), tmp_path / "a.png", tmp_path / "b.jpg", 2)
         write_picture(tmp_path / "a.png", Picture(picture.pixels, np.full_like(picture.alpha, 255)))
-        upscale_file(make_model(), tmp_path / "a.png", tmp_path / "b.jpg", 2, PAPER)
+        upscale_file(as_net(make_model()), tmp_path / "a.png", tmp_path / "b.jpg", 2)
         assert read_picture(tmp_path / "b.jpg").pixels.shape == (80, 100, 3)
 
     @pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".jpg", ".bmp"])
     @pytest.mark.parametrize("grey", [False, True])
     def test_what_the_format_loses_is_said(self, tmp_path, make_model, make_picture, dtype, suffix, grey):
         write_picture(tmp_path / "a.png", make_picture(dtype, grey, alpha=False))
-        made = upscale_file(make_model(), tmp_path / "a.png", tmp_path / f"b{suffix}", 1.5, PAPER)
+        made = upscale_file(as_net(make_model()), tmp_path / "a.png", tmp_path / f"b{suffix}", 1.5)
         wide = dtype == np.uint16 and suffix in (".webp", ".jpg", ".bmp")
         profile = suffix == ".bmp" or (suffix == ".webp" and grey)
         assert made.notes == ("16 bits became 8",) * wide + ("the colour profile is left out",) * profile
@@ -362,30 +367,30 @@ class TestEnlarge:
         def on_white(colours, alpha):
             return 255 + (colours - 255.0) * (alpha[..., None] / 255)
 
-        model = make_zero_model(protocol.channels)
-        made = upscale_image(model, Picture(pixels, opacity), (120, 150), protocol)
+        net = as_net(make_zero_model(protocol.channels), protocol)
+        made = upscale_picture(net, Picture(pixels, opacity), (120, 150))
         flat = Picture(np.rint(on_white(pixels, opacity)).astype(np.uint8))
-        wanted = upscale_image(model, flat, (120, 150), protocol)
+        wanted = upscale_picture(net, flat, (120, 150))
         assert np.abs(on_white(made.pixels, made.alpha) - wanted.pixels).max() < 2
 
     @pytest.mark.parametrize("alpha", [0, 255])
     def test_where_all_or_nothing_is_transparent_colours_stay(self, make_zero_model, make_picture, alpha):
         pixels = make_picture().pixels
         pictures = Picture(pixels, np.full(pixels.shape[:2], alpha, np.uint8)), Picture(pixels)
-        made, plain = (upscale_image(make_zero_model(), each, (80, 100), PAPER) for each in pictures)
+        made, plain = (upscale_picture(as_net(make_zero_model()), each, (80, 100)) for each in pictures)
         np.testing.assert_array_equal(made.pixels, plain.pixels)
 
     @pytest.mark.parametrize("size", [(39, 100), (40, 50), (321, 100), (100, 401)])
     def test_sizes_that_are_no_enlargement(self, tmp_path, make_model, make_picture, size):
         write_picture(tmp_path / "a.png", make_picture())
         with pytest.raises(InputError, match="each side may grow by up to 8 times, and must not shrink"):
-            upscale_file(make_model(), tmp_path / "a.png", tmp_path / "b.png", size, PAPER)
+            upscale_file(as_net(make_model()), tmp_path / "a.png", tmp_path / "b.png", size=size)
         assert not (tmp_path / "b.png").exists()
 
     def test_progress(self, make_model, make_picture):
         seen = []
-        work = InferenceOptions(memory=400_000, progress=lambda done, total: seen.append((done, total)))
-        upscale_image(make_model(), make_picture(), (80, 100), PAPER, work)
+        options = InferenceOptions(memory=400_000, progress=lambda done, total: seen.append((done, total)))
+        upscale_picture(as_net(make_model()), make_picture(), (80, 100), options)
         assert len(seen) > 4
         assert seen == [(i, len(seen)) for i in range(1, len(seen) + 1)]
 

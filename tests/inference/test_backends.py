@@ -1,4 +1,4 @@
-"""Whatever computes the network, the result is PyTorch's."""
+"""Whichever backend computes the network, the result is PyTorch's."""
 
 import subprocess
 import sys
@@ -11,17 +11,18 @@ from vdsrlib.datasets.catalog import list_images
 from vdsrlib.errors import InputError
 from vdsrlib.evaluation.evaluate import evaluate
 from vdsrlib.inference import backends
+from vdsrlib.inference.options import InferenceOptions
 from vdsrlib.inference.predict import predict
 from vdsrlib.models import checkpoint
-from vdsrlib.protocol import get_protocol
+from vdsrlib.protocol import PAPER
 
 RUNTIMES = [*backends.EXTRAS]
 EVERY_RUNTIME = pytest.mark.parametrize("name", RUNTIMES)
 
 
 @pytest.fixture(autouse=True)
-def no_forced_engine(monkeypatch):
-    monkeypatch.delenv("VDSR_ENGINE", raising=False)
+def no_forced_backend(monkeypatch):
+    monkeypatch.delenv("VDSR_BACKEND", raising=False)
 
 
 @EVERY_RUNTIME
@@ -47,16 +48,15 @@ def test_networks_of_any_shape(name, make_model, channels, depth, width):
 def test_the_first_installed_one_is_chosen(make_model, monkeypatch):
     called = []
     for name in backends.BACKENDS:
-        monkeypatch.setitem(
-            backends.BACKENDS, name, lambda model, name=name: called.append(name) or backends._torch(model)
-        )
-    for names in (("torch",), ("onnxruntime", "torch"), ("openvino", "ncnn", "torch")):
+        build = lambda model, name=name: called.append(name) or backends._torch(model)  # noqa: E731
+        monkeypatch.setitem(backends.BUILDERS, (name, "float32"), build)
+    for names in (("torch",), ("onnxruntime", "openvino", "torch"), ("openvino", "torch")):
         monkeypatch.setattr(
             backends.importlib.util, "find_spec", lambda name, names=names: name in names or None
         )
         backends.prepare(make_model())
-        assert called[-1:] == [names[0]] or names == ("torch",)
-    monkeypatch.setenv("VDSR_ENGINE", "openvino")
+        assert called[-1] == names[0]
+    monkeypatch.setenv("VDSR_BACKEND", "openvino")
     backends.prepare(make_model())
     assert called[-1] == "openvino"
 
@@ -76,31 +76,33 @@ def test_the_network_is_prepared_once_until_its_weights_change(make_model):
 
 
 def test_a_runtime_that_computes_something_else_is_not_used(make_model, monkeypatch):
-    pytest.importorskip("ncnn")
+    pytest.importorskip("openvino")
     wrong = lambda model: lambda ilr: backends._torch(model)(ilr) + 2e-4  # noqa: E731
-    monkeypatch.setitem(backends.BACKENDS, "ncnn", wrong)
-    monkeypatch.setattr(backends, "installed", lambda device: ("ncnn", "torch"))
+    monkeypatch.setitem(backends.BUILDERS, ("openvino", "float32"), wrong)
+    monkeypatch.setattr(backends, "installed", lambda *_: ("openvino", "torch"))
     model = make_model()
-    with pytest.warns(UserWarning, match=r"ncnn differs from PyTorch by 0\.0002.*next engine is torch"):
+    with pytest.warns(
+        UserWarning, match=r"openvino in float32 differs .* by 0\.0002; the next backend is torch"
+    ):
         network = backends.prepare(model)
     ilr = torch.rand(1, 1, 9, 9)
     torch.testing.assert_close(network(ilr), model(ilr).detach(), rtol=0, atol=1e-5)
-    with pytest.raises(InputError, match="differs from PyTorch"):
-        backends.prepare(model, "ncnn")
+    with pytest.raises(InputError, match="differs from PyTorch in float32"):
+        backends.prepare(model, "openvino")
 
 
 def test_a_runtime_that_breaks_is_not_used(make_model, monkeypatch):
-    pytest.importorskip("ncnn")
+    pytest.importorskip("openvino")
 
     def broken(model):
         raise RuntimeError("illegal instruction set")
 
-    monkeypatch.setitem(backends.BACKENDS, "ncnn", broken)
-    monkeypatch.setattr(backends, "installed", lambda device: ("ncnn", "torch"))
+    monkeypatch.setitem(backends.BUILDERS, ("openvino", "float32"), broken)
+    monkeypatch.setattr(backends, "installed", lambda *_: ("openvino", "torch"))
     with pytest.warns(UserWarning, match="illegal instruction set"):
         backends.prepare(make_model())
-    with pytest.raises(InputError, match=r"ncnn fails \(illegal instruction set\); write torch"):
-        backends.prepare(make_model(), "ncnn")
+    with pytest.raises(InputError, match=r"openvino fails \(illegal instruction set\); choose torch"):
+        backends.prepare(make_model(), "openvino")
 
 
 SIGNAL = """
@@ -131,10 +133,14 @@ def test_ctrl_c_after_openvino():
 
 
 def test_refusals(make_model, monkeypatch):
-    with pytest.raises(InputError, match="unknown engine 'tensorrt'; choose auto, onnxruntime"):
+    with pytest.raises(InputError, match="unknown backend 'tensorrt'; choose auto, onnxruntime"):
         backends.prepare(make_model(), "tensorrt")
+    with pytest.raises(InputError, match="unknown precision 'half'; choose float32 or float16"):
+        backends.prepare(make_model(), "torch", "half")
+    with pytest.raises(InputError, match="onnxruntime does not compute in float16; choose torch"):
+        backends.prepare(make_model(), "onnxruntime", "float16")
     monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"no onnxruntime here: pip install 'vdsrlib\[fast\]'"):
+    with pytest.raises(InputError, match=r"onnxruntime needs pip install 'vdsrlib\[fast\]'"):
         backends.prepare(make_model(), "onnxruntime")
 
 
@@ -151,14 +157,14 @@ def test_torch_computes_with_channels_last(make_model):
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_the_set5_table_is_the_same(data, scale, monkeypatch):
-    """Mean PSNR to 0.001 dB, of every engine; on one image."""
+    """Mean PSNR to 0.001 dB, of every backend; on one image."""
     for name in RUNTIMES:
         pytest.importorskip(name)
     net = checkpoint.load(device="cpu")
     paths = list_images(data / "Set5")[1:2]  # the smallest; the whole table is in tests/benchmarks
     scores = {}
     for name in (*RUNTIMES, "torch"):
-        monkeypatch.setenv("VDSR_ENGINE", name)
+        monkeypatch.setenv("VDSR_BACKEND", name)
         scores[name] = evaluate(net, paths, scale).set_index("method").loc["model"]
     for score in scores.values():
         assert score["psnr"] == pytest.approx(scores["torch"]["psnr"], abs=0.001)
@@ -172,7 +178,8 @@ def test_half_precision_costs_no_decibels(photo, name):
     rules = trained.protocol
     hr, _, ilr = rules.pair(photo[:64, :64], 2)
     half, whole = (
-        rules.score(predict(trained.model, ilr, rules, name), hr, 2).psnr for name in ("half", "torch")
+        rules.score(predict(trained.model, ilr, rules, InferenceOptions("torch", precision)), hr, 2).psnr
+        for precision in ("float16", "float32")
     )
     assert half != whole
     assert half > whole - 0.002
@@ -186,29 +193,30 @@ def test_half_precision_is_refused_where_it_loses_too_much(make_model, bias):
         model.conv["2"].bias.fill_(bias)
         model.conv["3"].weight[:, ::2] = 1.0
         model.conv["3"].weight[:, 1::2] = -1.0
-    with pytest.raises(InputError, match=r"half differs from PyTorch by (0\.\d+|nan); write torch"):
-        backends.prepare(model, "half")
+    with pytest.raises(InputError, match=r"float16 differs from PyTorch in float32 by (0\.\d+|nan)"):
+        backends.prepare(model, "torch", "float16")
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
-def test_engines_of_a_gpu():
+def test_precisions_of_a_gpu():
     model = checkpoint.load(device="cpu").model
     ilr = torch.rand(1, 1, 100, 70, generator=torch.Generator().manual_seed(1))
     wanted = backends.prepare(model, "torch")(ilr)
     model.cuda()
     difference = {
-        name: (backends.prepare(model, name)(ilr.cuda()).cpu() - wanted).abs() for name in ("auto", "half")
+        name: (backends.prepare(model, "auto", name)(ilr.cuda()).cpu() - wanted).abs()
+        for name in ("float32", "float16")
     }
-    assert difference["auto"].max() < 1e-4
-    assert difference["half"].square().mean().sqrt() < 1e-3
+    assert difference["float32"].max() < 1e-4
+    assert difference["float16"].square().mean().sqrt() < 1e-3
     with pytest.raises(InputError, match="onnxruntime computes on the CPU"):
         backends.prepare(model, "onnxruntime")
 
 
-def test_predict_uses_the_engine(make_model, monkeypatch, photo):
+def test_predict_uses_the_backend(make_model, monkeypatch, photo):
     model = make_model()
-    monkeypatch.setitem(backends.BACKENDS, "torch", lambda model: lambda ilr: ilr * 0 + 0.25)
-    monkeypatch.setattr(backends, "_torch", lambda model: lambda ilr: ilr * 0 + 0.25)
-    found = predict(model, photo[..., 0] / 255, get_protocol("paper"), "torch")
+    constant = lambda model: lambda ilr: ilr * 0 + 0.25  # noqa: E731
+    monkeypatch.setitem(backends.BUILDERS, ("torch", "float32"), constant)
+    found = predict(model, photo[..., 0] / 255, PAPER, InferenceOptions("torch"))
     np.testing.assert_array_equal(found, 0.25)

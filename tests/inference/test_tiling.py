@@ -6,15 +6,17 @@ import sys
 import numpy as np
 import pytest
 import torch
+from conftest import as_net
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vdsrlib.evaluation.ground_truth import degrade_and_upscale
 from vdsrlib.imaging.image_file import Picture
 from vdsrlib.inference import backends
+from vdsrlib.inference.options import InferenceOptions
 from vdsrlib.inference.predict import predict
 from vdsrlib.inference.tiling import MEMORY, tile_pixels, tiled, tiles
-from vdsrlib.inference.upscale import InferenceOptions, upscale_image, upscale_stages, upscaled_shape
+from vdsrlib.inference.upscale import upscale_picture, upscale_stages, upscaled_shape
 from vdsrlib.models.vdsr import VDSR, receptive_field
 from vdsrlib.protocol import PAPER, REPLICATION
 
@@ -76,30 +78,31 @@ def test_the_halo_is_no_wider_than_needed(deep):
     memory=st.integers(300_000, 5_000_000),  # of 520 pixels and more
 )
 def test_every_scale_in_tiles(make_model, photo, protocol, height, width, scale, memory):
-    model, image = make_model(protocol.channels), photo[:height, :width]
-    whole = upscale_stages(model, image, scale, protocol)
-    parts = upscale_stages(model, image, scale, protocol, InferenceOptions(memory=memory))
+    net, image = as_net(make_model(protocol.channels), protocol), photo[:height, :width]
+    whole = upscale_stages(net, image, scale)
+    parts = upscale_stages(net, image, scale, InferenceOptions(memory=memory))
     np.testing.assert_allclose(parts.sr, whole.sr, rtol=0, atol=1e-5)
     np.testing.assert_allclose(parts.ilr, whole.ilr, rtol=0, atol=1e-12)
 
 
 def test_scores_in_tiles(make_model, photo):
     model = make_model()
-    whole = degrade_and_upscale(model, photo, 3, PAPER)
-    parts = degrade_and_upscale(model, photo, 3, PAPER, InferenceOptions(memory=10**5))
-    assert parts.model.psnr == pytest.approx(whole.model.psnr, abs=1e-3)
+    small = InferenceOptions(memory=10**5)
+    whole = degrade_and_upscale(as_net(model), photo, 3)
+    parts = degrade_and_upscale(as_net(model), photo, 3, small)
+    assert parts.network_score.psnr == pytest.approx(whole.network_score.psnr, abs=1e-3)
     ilr = whole.hr[..., 0]
     np.testing.assert_allclose(
-        predict(model, ilr, PAPER, memory=10**5), predict(model, ilr, PAPER), rtol=0, atol=1e-5
+        predict(model, ilr, PAPER, small), predict(model, ilr, PAPER), rtol=0, atol=1e-5
     )
 
 
 def test_a_long_thin_image(make_model):
     """65,000 pixels a side: as a whole matrix its interpolation alone would take 68 GB."""
     strip = np.tile(np.arange(256, dtype=np.uint8), (2, 254))[:, :65_000]
-    result = upscale_image(make_model(), Picture(strip), upscaled_shape(strip.shape, 2), PAPER)
+    result = upscale_picture(as_net(make_model()), Picture(strip), upscaled_shape(strip.shape, 2))
     assert result.pixels.shape == (4, 130_000)
-    part = upscale_image(make_model(), Picture(strip[:, :300]), (4, 600), PAPER)
+    part = upscale_picture(as_net(make_model()), Picture(strip[:, :300]), (4, 600))
     np.testing.assert_array_equal(result.pixels[:, :500], part.pixels[:, :500])
 
 
@@ -109,28 +112,29 @@ import numpy as np
 import torch
 from vdsrlib.models.vdsr import VDSR
 from vdsrlib.imaging.image_file import Picture
-from vdsrlib.protocol import PAPER
-from vdsrlib.inference.upscale import InferenceOptions, upscale_image
-engine, side, memory = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+from vdsrlib.models.checkpoint import Checkpoint
+from vdsrlib.inference.options import InferenceOptions
+from vdsrlib.inference.upscale import upscale_picture
+backend, side, memory = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 def status(name):
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) << 10 for line in file if line.startswith(name))
-model = VDSR(2).eval()
+net = Checkpoint(VDSR(2).eval(), {"protocol": "paper"})
 picture = Picture(np.random.default_rng(0).integers(0, 256, (side // 2, side // 2, 3), dtype=np.uint8))
-upscale_image(model, Picture(picture.pixels[:9, :9]), (18, 18), PAPER, InferenceOptions(engine))
+upscale_picture(net, Picture(picture.pixels[:9, :9]), (18, 18), InferenceOptions(backend))
 before = status("VmRSS")
-result = upscale_image(model, picture, (side, side), PAPER, InferenceOptions(engine, memory))
+result = upscale_picture(net, picture, (side, side), InferenceOptions(backend, memory=memory))
 print(status("VmHWM") - before - result.pixels.nbytes)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
-@pytest.mark.parametrize("engine", ["onnxruntime", "ncnn", "torch"])
-def test_memory_is_that_of_the_budget(cli_environment, engine):
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino", "torch"])
+def test_memory_is_that_of_the_budget(cli_environment, backend):
     """A network of full width, in a budget of 32 MiB; untiled, each layer alone takes 125 MB."""
-    pytest.importorskip(engine)
+    pytest.importorskip(backend)
     budget = 32 << 20
-    command = [sys.executable, "-c", PEAK, engine, "700", str(budget)]
+    command = [sys.executable, "-c", PEAK, backend, "700", str(budget)]
     done = subprocess.run(command, env=cli_environment, capture_output=True, text=True, check=True)
     assert int(done.stdout) < 2 * budget
 
@@ -139,15 +143,15 @@ def test_a_tiny_budget_makes_no_tiny_tiles(photo, monkeypatch):
     """One MiB is less than a halo of 20 pixels takes. The weights are hashed once, not for each tile."""
     assert len(list(tiles(240, 320, 20, tile_pixels(VDSR(), 1 << 20)))) == 6 * 8
     hashed, done = [], []
-    digest = backends._digest
-    monkeypatch.setattr(backends, "_digest", lambda model: hashed.append(model) or digest(model))
-    work = InferenceOptions("torch", memory=1, progress=lambda *tile: done.append(tile))
+    digest = backends.hash_bytes
+    monkeypatch.setattr(backends, "hash_bytes", lambda *weights: hashed.append(weights) or digest(*weights))
+    options = InferenceOptions("torch", memory=1, progress=lambda *tile: done.append(tile))
     torch.manual_seed(0)
     model = VDSR(depth=12, width=3, last_gain=0.05).eval()
-    tiny = upscale_stages(model, photo[:50, :40], 2, PAPER, work)
+    tiny = upscale_stages(as_net(model), photo[:50, :40], 2, options)
     assert done == [(number, 20) for number in range(1, 21)]
     assert len(hashed) == 1
-    whole = upscale_stages(model, photo[:50, :40], 2, PAPER, InferenceOptions("torch"))
+    whole = upscale_stages(as_net(model), photo[:50, :40], 2, InferenceOptions("torch"))
     np.testing.assert_allclose(tiny.sr, whole.sr, rtol=0, atol=1e-5)
 
 

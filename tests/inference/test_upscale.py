@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from conftest import as_net
 from hypothesis import example, given
 from hypothesis import strategies as st
 from skimage.color import rgb2ycbcr
@@ -15,7 +16,7 @@ from vdsrlib.evaluation.ground_truth import degrade_and_upscale
 from vdsrlib.imaging.colour import as_rgb
 from vdsrlib.imaging.image_file import save_image
 from vdsrlib.imaging.resize import imresize
-from vdsrlib.inference.upscale import upscale_stages
+from vdsrlib.inference.upscale import upscale, upscale_stages
 from vdsrlib.protocol import PAPER, REPLICATION
 
 PROTOCOLS = pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "replication"])
@@ -31,12 +32,12 @@ PROTOCOLS = pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["pape
 def test_sides_are_rounded_up(photo, grey_photo, make_zero_model, protocol, grey, size, tenths):
     """10 x 1.1 is 11, though 10 * 1.1 is 11.000000000000002."""
     image = (grey_photo if grey else photo)[: size[0], : size[1]]
-    resolved = upscale_stages(make_zero_model(protocol.channels), image, tenths / 10, protocol)
+    resolved = upscale_stages(as_net(make_zero_model(protocol.channels), protocol), image, tenths / 10)
     shape = tuple(math.ceil(side * Fraction(tenths, 10)) for side in size)
     colour = () if grey and protocol is PAPER else (3,)
     assert resolved.sr.shape == resolved.ilr.shape == shape + colour
     np.testing.assert_array_equal(resolved.lr, image / 255)
-    assert resolved.hr is resolved.interpolation is resolved.model is None
+    assert resolved.hr is resolved.interpolation_score is resolved.network_score is None
 
 
 @pytest.mark.parametrize("scale", [2, 3, 2.5])
@@ -44,11 +45,11 @@ def test_chroma_is_interpolated(photo, make_zero_model, make_model, scale):
     """Without a residual the result is bicubic RGB: YCbCr is linear. With one, only luma changes."""
     shape = tuple(math.ceil(side * scale) for side in photo.shape[:2])
     bicubic = np.clip(imresize(photo / 255, shape=shape), 0, 1)
-    resolved = upscale_stages(make_zero_model(), photo, scale, PAPER)
+    resolved = upscale_stages(as_net(make_zero_model()), photo, scale)
     np.testing.assert_allclose(resolved.ilr, bicubic, rtol=0, atol=1e-9)
     np.testing.assert_allclose(resolved.sr, bicubic, rtol=0, atol=1e-6)  # the network is float32
     soft = photo // 4 + 96  # nothing reaches black or white, where RGB would be clipped
-    resolved = upscale_stages(make_model(), soft, scale, PAPER)
+    resolved = upscale_stages(as_net(make_model()), soft, scale)
     ilr, sr = rgb2ycbcr(resolved.ilr) / 255, rgb2ycbcr(resolved.sr) / 255
     np.testing.assert_allclose(sr[..., 1:], ilr[..., 1:], rtol=0, atol=1e-9)
     assert np.abs(sr[..., 0] - ilr[..., 0]).max() > 1e-3
@@ -57,7 +58,7 @@ def test_chroma_is_interpolated(photo, make_zero_model, make_model, scale):
 @PROTOCOLS
 def test_result_stays_in_range(photo, make_model, protocol):
     extreme = (photo > 128).astype(np.uint8) * 255
-    resolved = upscale_stages(make_model(protocol.channels), extreme, 3, protocol)
+    resolved = upscale_stages(as_net(make_model(protocol.channels), protocol), extreme, 3)
     for picture in (resolved.lr, resolved.ilr, resolved.sr):
         assert picture.min() >= 0
         assert picture.max() <= 1
@@ -70,15 +71,15 @@ def test_scores_are_those_of_evaluate(tmp_path, photo, grey_photo, make_net, pro
     image, net = grey_photo if grey else photo, make_net(protocol.channels)
     save_image(tmp_path / "a.png", image)
     scores = evaluate(net, [tmp_path / "a.png"], scale).set_index("method")[["psnr", "ssim"]]
-    resolved = degrade_and_upscale(net.model, image, scale, protocol)
-    assert tuple(scores.loc["interpolation"]) == resolved.interpolation
-    assert tuple(scores.loc["model"]) == resolved.model
+    resolved = degrade_and_upscale(net, image, scale)
+    assert tuple(scores.loc["interpolation"]) == resolved.interpolation_score
+    assert tuple(scores.loc["model"]) == resolved.network_score
 
 
 @PROTOCOLS
 def test_pictures_of_ground_truth_mode(photo, make_zero_model, protocol):
     image = photo[:95]
-    resolved = degrade_and_upscale(make_zero_model(protocol.channels), image, 2, protocol)
+    resolved = degrade_and_upscale(as_net(make_zero_model(protocol.channels), protocol), image, 2)
     size = (94, 120, 3) if protocol.crop else (95, 120, 3)
     assert resolved.hr.shape == resolved.ilr.shape == resolved.sr.shape == size
     assert resolved.lr.shape == (47, 60, 3)
@@ -90,14 +91,45 @@ def test_pictures_of_ground_truth_mode(photo, make_zero_model, protocol):
 
 
 def test_grey_image_with_an_rgb_network(grey_photo, make_zero_model):
-    resolved = upscale_stages(make_zero_model(3), grey_photo, 2, REPLICATION)
-    colour = upscale_stages(make_zero_model(3), as_rgb(grey_photo), 2, REPLICATION)
+    net = as_net(make_zero_model(3), REPLICATION)
+    resolved = upscale_stages(net, grey_photo, 2)
+    colour = upscale_stages(net, as_rgb(grey_photo), 2)
     np.testing.assert_array_equal(resolved.sr, colour.sr)
+
+
+@PROTOCOLS
+@pytest.mark.parametrize("grey", [False, True])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_an_array_keeps_its_type(photo, grey_photo, make_model, protocol, grey, dtype):
+    image, net = (grey_photo if grey else photo)[:20, :30], as_net(make_model(protocol.channels), protocol)
+    found = upscale(net, image.astype(dtype) * (257 if dtype == np.uint16 else 1), scale=2.5)
+    assert found.dtype == dtype
+    wanted = upscale_stages(net, image, 2.5).sr
+    assert found.shape == wanted.shape
+    assert np.abs(found / np.iinfo(dtype).max - wanted).max() <= 0.5001 / np.iinfo(dtype).max
+    np.testing.assert_array_equal(upscale(net, image, 2), upscale(net, image, size=(40, 60)))
+
+
+def test_arrays_and_scales_that_are_refused(photo, make_model):
+    net = as_net(make_model())
+    for image, part in (
+        (photo / 255, "image must be uint8 or uint16, got float64"),
+        (photo[None], "image must be H x W or H x W x 3, got 1 x 96 x 120 x 3"),
+        (photo[:0], "image must be H x W or H x W x 3, got 0 x 120 x 3"),
+    ):
+        with pytest.raises(InputError, match=part):
+            upscale(net, image, scale=2)
+    for scale in (1, 0.5, 9, "x"):
+        with pytest.raises(InputError, match="scale"):
+            upscale(net, photo, scale=scale)
+    for both in ({}, {"scale": 2, "size": (200, 240)}):
+        with pytest.raises(InputError, match="give a scale, or the size of the result"):
+            upscale(net, photo, **both)
 
 
 def test_refusals(photo, make_model):
     with pytest.raises(InputError, match="too small"):
-        degrade_and_upscale(make_model(), photo[:14], 2, PAPER)
-    for function in (upscale_stages, degrade_and_upscale):
+        degrade_and_upscale(as_net(make_model()), photo[:14], 2)
+    for function in (upscale, upscale_stages, degrade_and_upscale):
         with pytest.raises(InputError, match="choose weights or a protocol that fit"):
-            function(make_model(3), photo, 2, PAPER)
+            function(as_net(make_model(3)), photo, 2)

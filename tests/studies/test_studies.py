@@ -22,7 +22,7 @@ from conftest import wait_until
 from filelock import FileLock
 
 from vdsrlib.errors import InputError
-from vdsrlib.inference.backends import BACKENDS, EXTRAS, prepare
+from vdsrlib.inference.backends import BUILDERS, EXTRAS, prepare
 from vdsrlib.inference.predict import predict
 from vdsrlib.models import checkpoint
 from vdsrlib.models.vdsr import VDSR
@@ -188,12 +188,12 @@ class TestWithoutResidual:
     def test_shipped_weights_are_residual(self):
         assert checkpoint.load(device="cpu").model.global_skip
 
-    @pytest.mark.parametrize("engine", BACKENDS)
-    def test_every_engine(self, model, engine):
-        if engine in EXTRAS:
-            pytest.importorskip(engine)
-        ilr, atol = torch.rand(1, 1, 40, 51), 2e-3 if engine == "half" else 1e-4
-        torch.testing.assert_close(prepare(model, engine)(ilr), model(ilr), atol=atol, rtol=0)
+    @pytest.mark.parametrize(("backend", "precision"), BUILDERS)
+    def test_every_backend(self, model, backend, precision):
+        if backend in EXTRAS:
+            pytest.importorskip(backend)
+        ilr, atol = torch.rand(1, 1, 40, 51), 1e-4 if precision == "float32" else 2e-3
+        torch.testing.assert_close(prepare(model, backend, precision)(ilr), model(ilr), atol=atol, rtol=0)
 
     def test_trained_and_exported_by_the_command_line(self, call_cli, tmp_path, photo_file, monkeypatch):
         """The file that other programs get computes what the weights do: nothing is added there either."""

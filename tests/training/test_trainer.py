@@ -874,7 +874,7 @@ def test_float32_is_not_tf32(train, monkeypatch):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 def test_cuda_follows_the_cpu(train):
-    """The engine's defaults on a GPU: compiled, in bfloat16 where it is fast."""
+    """The trainer's defaults on a GPU: compiled, in bfloat16 where it is fast."""
     recipe = dataclasses.replace(TINY, depth=8, width=32, steps=100, precision="auto")
     cpu, cuda = (train(recipe, name=device, device=device) for device in ("cpu", "cuda"))
     for scale, value in cpu.validation[-1]["psnr"].items():

@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
+from conftest import as_net
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -43,7 +44,7 @@ def real(photo, grey_photo, make_model):
         model=model,
         survey=survey(model, ilr, PAPER),
         layers=list(survey(model, ilr, PAPER).layers.values()),
-        resolved=degrade_and_upscale(model, photo, 2, PAPER),
+        resolved=degrade_and_upscale(as_net(model), photo, 2),
         history=[{"step": i, "loss": 1 / i, "learning_rate": 0.1} for i in range(10, 60, 10)],
         validation=[
             {"step": i, "psnr": {s: {"model": 30 + i / 100, "interpolation": 30.1} for s in ("2", "3")}}
@@ -276,9 +277,12 @@ class TestPictures:
         np.testing.assert_array_equal(view.pixels[:, :120], to_uint8(found.lr).repeat(2, 0).repeat(2, 1))
         np.testing.assert_array_equal(view.pixels[:, 256:376], to_uint8(found.sr))
         assert "LR (60 x 48 pixels)" in view.caption
-        assert f"ILR, PSNR {found.interpolation.psnr:.2f} dB; SR, {found.model.psnr:.2f} dB" in view.caption
+        assert (
+            f"ILR, PSNR {found.interpolation_score.psnr:.2f} dB; SR, {found.network_score.psnr:.2f} dB"
+            in view.caption
+        )
         with pytest.raises(InputError, match="no ground truth"):
-            panels.scale_view(upscale_stages(real.model, real.photo, 2, PAPER), 2.0)
+            panels.scale_view(upscale_stages(as_net(real.model), real.photo, 2), 2.0)
 
 
 def test_alternative_texts_in_notebooks_and_pages():

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import numpy as np
 import pytest
+from conftest import as_net
 from PIL import Image
 
 from vdsrlib.datasets.catalog import embedded
@@ -17,7 +18,7 @@ from vdsrlib.viz.upscaler import Upscaler
 
 @pytest.fixture
 def make(make_model, photo_file):
-    return lambda protocol=PAPER: Upscaler(make_model(protocol.channels), protocol, [photo_file], 2)
+    return lambda protocol=PAPER: Upscaler(as_net(make_model(protocol.channels), protocol), [photo_file], 2)
 
 
 def uploaded(name: str, content: bytes):
@@ -48,7 +49,7 @@ def test_chosen_image_is_compared_and_offered(make, tmp_path, protocol):
 
 
 def test_what_was_chosen_last_is_enlarged(make_model, photo_file):
-    widget = Upscaler(make_model(), PAPER, [*embedded(["coffee.png"]), photo_file], 2)
+    widget = Upscaler(as_net(make_model()), [*embedded(["coffee.png"]), photo_file], 2)
     widget.upload.value = uploaded("../<b>camera.png", embedded(["coins.png"])[0].read_bytes())
     widget.button.click()
     assert "768 x 606 pixels" in widget.message.value

@@ -17,6 +17,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+from conftest import as_net
 from PIL import Image
 
 from vdsrlib.datasets.catalog import embedded
@@ -39,7 +40,7 @@ def real(photo, make_model):
     """A small network's view of a real photograph."""
     ilr = PAPER.pair(photo, 2)[2]
     model = make_model(depth=4, width=6)
-    resolved = degrade_and_upscale(model, photo, 2, PAPER)
+    resolved = degrade_and_upscale(as_net(model), photo, 2)
     return types.SimpleNamespace(
         photo=photo, ilr=ilr, model=model, survey=survey(model, ilr, PAPER), resolved=resolved
     )
@@ -130,7 +131,7 @@ def test_comparison(real):
 
 def test_scale_explorer(real):
     views = {
-        scale: panels.scale_view(degrade_and_upscale(real.model, real.photo, scale, PAPER), scale)
+        scale: panels.scale_view(degrade_and_upscale(as_net(real.model), real.photo, scale), scale)
         for scale in (1.2, 2.0, 2.7)
     }
     panel = widgets.scale_explorer(views)

@@ -22,7 +22,7 @@ def check_machine() -> list[tuple[bool, str]]:
     What is not installed because no extra brought it is no failure.
     """
     device, found = _device()
-    return [*_packages(), *_extras(), found, _engines(device), *_data(), *_weights()]
+    return [*_packages(), *_extras(), found, _backends(device), *_data(), *_weights()]
 
 
 def _packages() -> list[tuple[bool, str]]:
@@ -62,11 +62,11 @@ def _device() -> tuple[torch.device, tuple[bool, str]]:
     return device, (True, f"device {device_name(device)}")
 
 
-def _engines(device: torch.device) -> tuple[bool, str]:
-    """The engines that are there, and whether what is chosen among them computes what PyTorch does."""
-    parts = [f"engines {', '.join(backends.installed(device.type))}"]
-    if os.environ.get("VDSR_ENGINE"):
-        parts.append(f"VDSR_ENGINE is {os.environ['VDSR_ENGINE']}")
+def _backends(device: torch.device) -> tuple[bool, str]:
+    """Report the backends that are there, and whether the chosen one computes what PyTorch does."""
+    parts = [f"backends {', '.join(backends.installed(device.type))}"]
+    if os.environ.get("VDSR_BACKEND"):
+        parts.append(f"VDSR_BACKEND is {os.environ['VDSR_BACKEND']}")
     try:
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")

@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     for sentence in (*scores.attrs["notes"], *scores.attrs["failed"]):
         print_problem(sentence)
-    protocol = arguments.protocol or net.protocol
+    protocol = arguments.protocol or net.protocol.name
     if arguments.json:
         record = {
             "data": arguments.images,

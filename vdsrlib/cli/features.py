@@ -39,7 +39,6 @@ def run(arguments: argparse.Namespace) -> int:
     from vdsrlib.imaging.image_file import read_with_notes, save_image
     from vdsrlib.inference.features import activations, sr_from_last_layer, survey
     from vdsrlib.models import checkpoint
-    from vdsrlib.protocol import get_protocol
     from vdsrlib.utils.atomic import atomic_files
     from vdsrlib.utils.device import choose_device
     from vdsrlib.viz.mosaic import mosaic
@@ -59,8 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
                 names.append(layer.name)
             return pooled.sr if pooled else sr_from_last_layer(model, ilr, layer.maps, protocol)
 
-        protocol = get_protocol(loaded.protocol)
-        upscaled = degrade_and_upscale(loaded.model, image, arguments.scale, protocol, apply=draw)
+        upscaled = degrade_and_upscale(loaded, image, arguments.scale, apply=draw)
         save_image(temporary / "lr.png", upscaled.lr)
         save_image(temporary / "sr.png", upscaled.sr)
     print_result("; ".join([f"{folder}: lr, sr and {len(names)} layers", *notes]))

@@ -25,7 +25,7 @@ def add_parser(commands: Commands) -> None:
 
 def _add_options(parser: Parser) -> None:
     from vdsrlib.imaging.formats import MAX_PIXELS
-    from vdsrlib.inference.backends import BACKENDS
+    from vdsrlib.inference.backends import BACKENDS, PRECISIONS
     from vdsrlib.inference.tiling import MEMORY
 
     add_device(parser)
@@ -41,7 +41,8 @@ def _add_options(parser: Parser) -> None:
         help="IN is HR: degrade it first, and print PSNR and SSIM; takes 200 bytes of memory a pixel",
     )
     parser.add_argument("--force", action="store_true", help="replace files that exist")
-    parser.add_argument("--engine", default="auto", help=f"auto, {', '.join(BACKENDS)}")
+    parser.add_argument("--backend", default="auto", help=f"auto, {', '.join(BACKENDS)}")
+    parser.add_argument("--precision", default="float32", help=", ".join(PRECISIONS))
     parser.add_argument(
         "--memory", type=whole_number, default=MEMORY >> 20, metavar="MIB", help="for the network's work"
     )
@@ -69,7 +70,8 @@ def run(arguments: argparse.Namespace) -> int:
         check_target(target)
         check_overwrite(target, arguments.force)
     loaded = checkpoint.load(arguments.weights, choose_device(arguments.device))
-    prepare(loaded.model, arguments.engine)  # refuses an engine before any work
+    # refuses a backend or a precision before any work
+    prepare(loaded.model, arguments.backend, arguments.precision)
     if folder:
         check_writable(target)
         images = {old.name for old, _ in jobs}
@@ -105,27 +107,38 @@ def _upscale_one(
     from vdsrlib.evaluation.ground_truth import degrade_and_upscale
     from vdsrlib.imaging.formats import check_target
     from vdsrlib.imaging.image_file import read_with_notes, save_image
-    from vdsrlib.inference.upscale import InferenceOptions, upscale_file
-    from vdsrlib.protocol import get_protocol
+    from vdsrlib.inference.options import InferenceOptions
+    from vdsrlib.inference.upscale import upscale_file
 
     def progress(done: int, total: int) -> None:
         bar.total = total
         bar.update(done - bar.n)
 
-    limit = arguments.max_megapixels * 10**6
-    work = InferenceOptions(arguments.engine, arguments.memory << 20, limit, progress)
-    protocol = get_protocol(loaded.protocol)
+    options = InferenceOptions(
+        arguments.backend,
+        arguments.precision,
+        arguments.memory << 20,
+        arguments.max_megapixels * 10**6,
+        progress,
+    )
     if arguments.ground_truth:
         check_target(new)
-        image, notes = read_with_notes(old, limit)
-        upscaled = degrade_and_upscale(loaded.model, image, arguments.scale, protocol, work)
+        image, notes = read_with_notes(old, options.max_pixels)
+        upscaled = degrade_and_upscale(loaded, image, arguments.scale, options)
         save_image(new, upscaled.sr, replace=arguments.force)
-        scores = {"interpolation": upscaled.interpolation, "model": upscaled.model}
+        scores = {"interpolation": upscaled.interpolation_score, "model": upscaled.network_score}
         found = [f"{name} PSNR {s.psnr:.4f} dB, SSIM {s.ssim:.4f}" for name, s in scores.items() if s]
         notes = (*found, *notes)
         height, width = upscaled.sr.shape[:2]
     else:
-        size = arguments.size or arguments.scale
-        picture = upscale_file(loaded.model, old, new, size, protocol, work, replace=arguments.force)
+        picture = upscale_file(
+            loaded,
+            old,
+            new,
+            arguments.scale,
+            size=arguments.size,
+            options=options,
+            replace=arguments.force,
+        )
         (height, width), notes = picture.pixels.shape[:2], picture.notes
     return "; ".join([f"{width} x {height} pixels", *notes])

@@ -112,9 +112,9 @@ def check_unique_stems(paths: Iterable[Path]) -> None:
 
 
 def _rules(net: Checkpoint | None, protocol: Protocol | str | None) -> Protocol:
-    if isinstance(protocol, Protocol):
-        return protocol
-    return get_protocol(protocol or (net.protocol if net else PAPER.name))
+    if isinstance(protocol, str):
+        return get_protocol(protocol)
+    return protocol or (net.protocol if net else PAPER)
 
 
 def _paths(images: str | Path | Iterable[str | Path]) -> list[Path]:

@@ -1,36 +1,40 @@
-"""Degrade an HR image, upscale it, and score the result."""
+"""Ground-truth mode: degrade an HR image, enlarge it, and score the result."""
 
 import numpy as np
 
 from vdsrlib.imaging.colour import to_float
+from vdsrlib.inference.options import InferenceOptions
 from vdsrlib.inference.predict import Predict, check_channels, predict
-from vdsrlib.inference.upscale import InferenceOptions, Upscaled
-from vdsrlib.models.vdsr import VDSR
-from vdsrlib.protocol import Protocol
+from vdsrlib.inference.upscale import Upscaled
+from vdsrlib.models.checkpoint import Checkpoint
 
 
 def degrade_and_upscale(
-    model: VDSR,
+    net: Checkpoint,
     image: np.ndarray,
     scale: float,
-    protocol: Protocol,
-    work: InferenceOptions | None = None,
+    options: InferenceOptions | None = None,
     apply: Predict | None = None,
 ) -> Upscaled:
-    """Ground-truth mode: make LR from an HR image by the protocol, enlarge it, and score the result.
+    """Make LR of an HR image by the network's protocol, enlarge it, and score the result.
 
-    It holds whole images in float64, about 200 bytes for every pixel of HR: 5 GB for 24 megapixels.
+    This holds whole images in float64, about 200 bytes for every pixel of HR: 5 GB for 24 megapixels.
 
-    Args as in ``super_resolve``; ``image`` is HR, and ``apply`` stands for ``predict`` where it is given.
+    Args:
+        net: from ``vdsrlib.load``.
+        image: HR, uint8, H x W or H x W x 3.
+        scale: a real number above 1.
+        options: backend, precision, memory.
+        apply: how the network is applied, instead of ``predict`` with these options.
 
     Raises:
         InputError: the image is too small to be scored at this scale.
     """
+    model, protocol = net.model, net.protocol
     check_channels(model, protocol)
-    work = work or InferenceOptions()
     hr, lr, ilr = protocol.pair(image, scale)
     image = image[: hr.shape[0], : hr.shape[1]]
-    sr = apply(model, ilr, protocol) if apply else predict(model, ilr, protocol, work.engine, work.memory)
+    sr = apply(model, ilr, protocol) if apply else predict(model, ilr, protocol, options)
     # what SSIM needs for a while and what the pictures take are not in memory together
     scores = protocol.score(ilr, hr, scale), protocol.score(sr, hr, scale)
     _, hr_chroma = protocol.split(image)

@@ -1,10 +1,9 @@
-"""What computes the network: PyTorch always; on a CPU a faster runtime, where one is installed.
+"""Backends: PyTorch always, and on a CPU a faster runtime where one is installed.
 
-These compute in float32. "half", by name only, is PyTorch in float16, for the matrix units of a GPU. Nothing
-computes in bfloat16: with layers rounded to it, weights trained in float32 lose 0.03, 0.18 and 0.7 dB at x2,
-x3 and x4, where float16 loses nothing (vdsrlib/results/speed_inference_cpu.json). An engine is used only if
-it gives what PyTorch gives, which is checked whenever it gets new weights. ``pip install vdsrlib[fast]``
-installs ONNX Runtime; which one is fastest on a machine, tests/benchmarks/inference.py measures.
+A backend computes the network in float32, and PyTorch also in float16, for the matrix units of a GPU. A
+backend is used only if it gives what PyTorch gives in float32, which is checked whenever it gets new weights.
+``pip install vdsrlib[fast]`` installs ONNX Runtime. tests/benchmarks/inference.py measures which backend is
+the fastest on a machine.
 """
 
 import copy
@@ -16,7 +15,6 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,87 +28,111 @@ from vdsrlib.utils.parsing import unknown
 Network = Callable[[Tensor], Tensor]
 """From ILR to SR, 1 x C x H x W, float32, in the network's range and on its device."""
 
+BACKENDS = ("onnxruntime", "openvino", "torch")
+"""In the order of choice."""
+
+PRECISIONS = ("float32", "float16")
+
+EXTRAS = {"onnxruntime": "fast", "openvino": "openvino"}
+"""Which extra installs a backend: pip install 'vdsrlib[fast]'."""
+
 TOLERANCE = 1e-4  # of the range of an image: at 37 dB, noise of this size changes PSNR by 0.0003 dB
 HALF_TOLERANCE = 5e-4  # the same for float16, root mean square: at 37 dB, such noise costs 0.005 dB
 
 
-def prepare(model: VDSR, engine: str | Network = "auto") -> Network:
-    """The network as a function, computed by an engine.
+def prepare(model: VDSR, backend: str | Network = "auto", precision: str = "float32") -> Network:
+    """Return the network as a function that a backend computes.
 
-    Kept until the weights change, which is seen by their hash: calling again costs milliseconds.
+    It is kept until the weights change, which is seen by their hash: calling again costs milliseconds.
 
     Args:
-        model: on any device; anything but the CPU is PyTorch's.
-        engine: a name of ``ENGINES``, or "auto": the first of ``installed`` that is right. "auto" can be
-            forced from outside with the variable VDSR_ENGINE. What is prepared already is given back.
+        model: on any device. On anything but the CPU, PyTorch computes it.
+        backend: a name of ``BACKENDS``, or "auto" for the first of ``installed`` that is right. The variable
+            VDSR_BACKEND takes the place of "auto". What is prepared already is given back.
+        precision: a name of ``PRECISIONS``; float16 is PyTorch's.
 
     Raises:
-        InputError: the engine is unknown, not installed, not for this device, or computes something else.
+        InputError: the backend is unknown, not installed, not for this device or precision, or it computes
+            something else.
     """
-    if callable(engine):
-        return engine
-    if engine == "auto":
-        engine = os.environ.get("VDSR_ENGINE") or "auto"
-    if engine not in ("auto", *BACKENDS):
-        raise unknown("engine", engine, ("auto", *BACKENDS))
+    if callable(backend):
+        return backend
+    if backend == "auto":
+        backend = os.environ.get("VDSR_BACKEND") or "auto"
+    if backend not in ("auto", *BACKENDS):
+        raise unknown("backend", backend, ("auto", *BACKENDS))
+    if precision not in PRECISIONS:
+        raise unknown("precision", precision, PRECISIONS)
     device = next(model.parameters()).device
-    key = engine, device, torch.get_num_threads(), _digest(model)
-    kept = _prepared.get(model)
-    if kept is None or kept[0] != key:
-        names = (engine,) if engine != "auto" else installed(device.type)
-        kept = _prepared[model] = key, _first_verified(model, names)
-    return kept[1]
+    names = (backend,) if backend != "auto" else installed(device.type, precision)
+    weights, ready = _prepared.get(model, ("", {}))
+    if weights != (now := hash_bytes(*(t.detach().cpu().numpy() for t in model.state_dict().values()))):
+        _prepared[model] = now, (ready := {})
+    key = names, precision, device, torch.get_num_threads()
+    if key not in ready:
+        ready[key] = _first_verified(model, names, precision)
+    return ready[key]
 
 
-_prepared: WeakKeyDictionary[VDSR, tuple[tuple, Network]] = WeakKeyDictionary()
+_prepared: WeakKeyDictionary[VDSR, tuple[str, dict[tuple, Network]]] = WeakKeyDictionary()
+"""The hash of a model's weights, and what was prepared of them."""
 
 
-def installed(device: str = "cpu") -> tuple[str, ...]:
-    """The float32 engines that are there for a kind of device, in the order of choice; "torch" comes last."""
-    runtimes = EXTRAS if device == "cpu" else ()
-    return (*(name for name in runtimes if importlib.util.find_spec(name)), "torch")
+def installed(device: str = "cpu", precision: str = "float32") -> tuple[str, ...]:
+    """Return the backends that are there for a kind of device and a precision, in the order of choice."""
+    return tuple(
+        name
+        for name in BACKENDS
+        if (name, precision) in BUILDERS
+        and (name == "torch" or (device == "cpu" and importlib.util.find_spec(name)))
+    )
 
 
-def _first_verified(model: VDSR, names: tuple[str, ...]) -> Network:
-    """The first of the engines that computes what PyTorch does, which "torch" itself need not show."""
-    if names[0] == "torch":
-        return _torch(model)
+def _first_verified(model: VDSR, names: tuple[str, ...], precision: str) -> Network:
+    """Return the first of the backends that computes what PyTorch does in float32."""
+    name, *others = names
     try:
-        if names[0] in EXTRAS:
-            if next(model.parameters()).device.type != "cpu":
-                raise InputError(f"The engine {names[0]} computes on the CPU; add device cpu, or write auto.")
-            if not importlib.util.find_spec(names[0]):
-                raise InputError(f"There is no {names[0]} here: pip install 'vdsrlib[{EXTRAS[names[0]]}]'.")
-        network = BACKENDS[names[0]](model)
-        _verify(names[0], network, model)
+        network = _build(model, name, precision)
+        if (name, precision) != ("torch", "float32"):
+            _verify(name, precision, network, model)
     except Exception as error:  # a runtime may fail in any way; PyTorch is there
-        failure = f"The engine {names[0]} fails ({error}); write torch."
+        failure = f"the backend {name} fails ({error}); choose torch"
         reason = error if isinstance(error, InputError) else InputError(failure)
-        if len(names) == 1:
+        if not others:
             raise reason from error
-        warnings.warn(f"{reason} The next engine is {names[1]}.", Notice, stacklevel=4)
-        return _first_verified(model, names[1:])
+        warnings.warn(f"{reason}; the next backend is {others[0]}", Notice, stacklevel=4)
+        return _first_verified(model, tuple(others), precision)
     return network
 
 
-def _verify(name: str, network: Network, model: VDSR) -> None:
+def _build(model: VDSR, name: str, precision: str) -> Network:
+    if name in EXTRAS:
+        if next(model.parameters()).device.type != "cpu":
+            raise InputError(f"the backend {name} computes on the CPU; choose device cpu, or backend auto")
+        if not importlib.util.find_spec(name):
+            raise InputError(f"the backend {name} needs pip install 'vdsrlib[{EXTRAS[name]}]'")
+    if (name, precision) not in BUILDERS:
+        able = [other for other, known in BUILDERS if known == precision]
+        raise InputError(f"the backend {name} does not compute in {precision}; choose {' or '.join(able)}")
+    return BUILDERS[name, precision](model)
+
+
+def _verify(name: str, precision: str, network: Network, model: VDSR) -> None:
     """Compare with PyTorch in float32 on noise, a size that no vector register divides."""
     ilr = torch.rand(1, model.channels, 61, 83, generator=torch.Generator().manual_seed(0))
     ilr = ilr.to(next(model.parameters()).device)
     wanted = _torch(model)(ilr)
     errors = (network(ilr) - wanted).abs() / max(1.0, float(wanted.abs().max()))
-    half = name == "half"
+    half = precision == "float16"
     difference = float(errors.square().mean().sqrt() if half else errors.max())
-    if not difference < (HALF_TOLERANCE if half else TOLERANCE):  # which NaN is not either
-        raise InputError(f"The engine {name} differs from PyTorch by {difference:.2g}; write torch.")
-
-
-def _digest(model: VDSR) -> str:
-    return hash_bytes(*(tensor.detach().cpu().numpy() for tensor in model.state_dict().values()))
+    if not difference < (HALF_TOLERANCE if half else TOLERANCE):  # NaN fails this comparison, too
+        raise InputError(
+            f"the backend {name} in {precision} differs from PyTorch in float32 by {difference:.2g}"
+        )
 
 
 def _torch(model: VDSR) -> Network:
-    """PyTorch, in the memory layout that is faster everywhere: channels last."""
+    """Compute with PyTorch, in the memory layout that is faster everywhere: channels last."""
     frozen = copy.deepcopy(model).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
@@ -121,8 +143,8 @@ def _torch(model: VDSR) -> Network:
     return network
 
 
-def _half(model: VDSR) -> Network:
-    """PyTorch in float16; ILR is added in float32. Much slower on a CPU, which has no units for it."""
+def _torch_float16(model: VDSR) -> Network:
+    """Compute with PyTorch in float16 and add ILR in float32; slow on a CPU, which has no units for it."""
     frozen = copy.deepcopy(model).eval().half().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
@@ -133,49 +155,8 @@ def _half(model: VDSR) -> Network:
     return network
 
 
-def _ncnn(model: VDSR) -> Network:
-    """Tencent's ncnn; its model format is a line a layer, and the weights one after the other."""
-    import ncnn
-
-    depth, adds_ilr = model.depth, model.global_skip
-    lines = ["7767517", f"{depth + 1} {depth + 1}", "Input ilr 0 1 map0"]
-    weights = bytearray()
-    for i, conv in enumerate(model.conv.values(), start=1):
-        assert isinstance(conv, torch.nn.Conv2d)
-        assert conv.bias is not None
-        size = conv.weight.numel()
-        relu = int(i < depth)
-        # 0: maps, 1: kernel side, 4: padding, 5: has a bias, 6: weights, 9: ReLU
-        options = f"0={conv.out_channels} 1=3 4=1 5=1 6={size} 9={relu}"
-        lines.append(f"Convolution conv.{i} 1 1 map{i - 1} map{i} {options}")
-        weights += bytes(4)  # they follow as float32
-        for tensor in (conv.weight, conv.bias):
-            weights += tensor.detach().float().contiguous().numpy().tobytes()
-    net = ncnn.Net()
-    for option in dir(net.opt):
-        if option.startswith(("use_fp16", "use_bf16", "use_int8")):
-            setattr(net.opt, option, False)
-    net.opt.num_threads = torch.get_num_threads()
-    data = bytes(weights)
-    if net.load_param_mem("\n".join(lines) + "\n"):
-        raise RuntimeError("ncnn does not take the network")
-    net.load_model_mem(data)
-
-    def network(ilr: Tensor, data: bytes = data) -> Tensor:  # the net reads its weights from ``data``
-        planes = ilr[0].contiguous().numpy()  # must live as long as the Mat, which is a view of it
-        extractor = net.create_extractor()
-        extractor.input("map0", ncnn.Mat(planes))
-        status, output = extractor.extract(f"map{depth}")
-        if status:
-            raise MemoryError("ncnn cannot compute it; give it smaller tiles")
-        result = torch.from_numpy(np.array(output)[None])
-        return ilr + result if adds_ilr else result
-
-    return network
-
-
 def _onnxruntime(model: VDSR) -> Network:
-    """Microsoft's ONNX Runtime."""
+    """Compute with Microsoft's ONNX Runtime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -185,7 +166,7 @@ def _onnxruntime(model: VDSR) -> Network:
 
 
 def _openvino(model: VDSR) -> Network:
-    """Intel's OpenVINO, told to compute in float32, since it would choose bfloat16 where that is faster."""
+    """Compute with Intel's OpenVINO, told float32, since it would choose bfloat16 where that is faster."""
     core = _openvino_core()
     threads = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
     compiled = core.compile_model(core.read_model(to_onnx(model)), "CPU", threads)
@@ -194,7 +175,7 @@ def _openvino(model: VDSR) -> Network:
 
 @functools.cache
 def _openvino_core() -> Any:
-    """One for the process, never freed.
+    """Make one core for the process, which is never freed.
 
     A core puts a stack for signals in place, and the one from before back when it is freed. Of two cores, the
     first one freed first, that is a stack which is gone: the next Ctrl-C would crash the process.
@@ -204,15 +185,10 @@ def _openvino_core() -> Any:
     return openvino.Core()
 
 
-BACKENDS: dict[str, Callable[[VDSR], Network]] = {
-    "onnxruntime": _onnxruntime,
-    "openvino": _openvino,
-    "ncnn": _ncnn,
-    "half": _half,
-    "torch": _torch,
+BUILDERS: dict[tuple[str, str], Callable[[VDSR], Network]] = {
+    ("onnxruntime", "float32"): _onnxruntime,
+    ("openvino", "float32"): _openvino,
+    ("torch", "float32"): _torch,
+    ("torch", "float16"): _torch_float16,
 }
-"""By name."""
-
-
-EXTRAS = {"onnxruntime": "fast", "openvino": "openvino", "ncnn": "ncnn"}
-"""The packages among them, in the order of choice, and what installs each: pip install 'vdsrlib[fast]'."""
+"""By backend and precision."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from vdsrlib.inference.predict import network_input
+from vdsrlib.inference.predict import to_batch
 from vdsrlib.models.vdsr import VDSR
 from vdsrlib.protocol import Protocol
 from vdsrlib.utils.device import without_tf32
@@ -92,7 +92,7 @@ def activations(model: VDSR, ilr: np.ndarray, protocol: Protocol) -> Iterator[La
     Yields:
         float32 maps in the network's range.
     """
-    for name, x in layer_outputs(model, network_input(model, ilr, protocol)):
+    for name, x in layer_outputs(model, to_batch(model, ilr, protocol)):
         maps = x[0].cpu().numpy()
         yield Layer(name, maps, display_range(maps))
 
@@ -130,7 +130,7 @@ _SURVEYS: OrderedDict[str, Survey] = OrderedDict()
 
 @torch.inference_mode()
 def _survey(model: VDSR, ilr: np.ndarray, protocol: Protocol, progress: Callable[[float], None]) -> Survey:
-    batch = network_input(model, ilr, protocol)
+    batch = to_batch(model, ilr, protocol)
     height, width = ilr.shape[:2]
     count = 2 * model.depth - 1
     pooling = math.ceil(math.sqrt(height * width * model.width * count / KEPT_VALUES))

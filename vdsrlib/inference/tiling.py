@@ -22,7 +22,7 @@ MEMORY = 2**29
 A smaller budget is kept down to the smallest tile (see ``tiles``): 14 MiB at 20 layers of 64 maps.
 """
 
-COPIES = 9  # of one layer's maps, the most that an engine held at a time: ncnn 8.4, torch 3.0 (measured)
+COPIES = 9  # of one layer's maps, the most that a backend held at a time
 
 Area = tuple[slice, slice]
 

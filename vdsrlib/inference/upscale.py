@@ -1,4 +1,4 @@
-"""Enlarging an image: with its ground truth at hand (to score) or directly (to use).
+"""Enlarging: an array, a picture with transparency and a colour profile, or a file.
 
 A luma network enlarges luma; chroma and transparency are interpolated by the protocol's own rule, as in
 the paper. An RGB network enlarges all three channels. Samples are taken as they are, gamma-encoded, as the
@@ -8,71 +8,181 @@ networks were trained; linear light is not attempted.
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 from scipy.ndimage import distance_transform_edt
 
 from vdsrlib.datasets.catalog import list_images
 from vdsrlib.errors import InputError
 from vdsrlib.imaging.colour import quantise, to_float
 from vdsrlib.imaging.degradation import DEGRADATIONS
-from vdsrlib.imaging.formats import FORMATS, MAX_PIXELS, READABLE, check_pixels, check_target
+from vdsrlib.imaging.formats import FORMATS, READABLE, check_pixels, check_target
 from vdsrlib.imaging.image_file import Picture, encode, read_picture
-from vdsrlib.imaging.resize import Taps, apply_separable
-from vdsrlib.inference.backends import Network, prepare
-from vdsrlib.inference.predict import check_channels, predict
-from vdsrlib.inference.tiling import MEMORY, Area, tile_pixels, tiles
-from vdsrlib.models.vdsr import VDSR
+from vdsrlib.imaging.resize import apply_separable
+from vdsrlib.inference.backends import prepare
+from vdsrlib.inference.options import InferenceOptions
+from vdsrlib.inference.predict import check_channels, from_batch, to_batch
+from vdsrlib.inference.tiling import Area, tile_pixels, tiles
+from vdsrlib.models.checkpoint import Checkpoint
 from vdsrlib.protocol import Protocol, Score
 from vdsrlib.utils.atomic import atomic
-from vdsrlib.utils.parsing import LARGEST_SCALE
+from vdsrlib.utils.parsing import LARGEST_SCALE, parse_scale
 
 Shape = tuple[int, int]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Upscaled:
-    """An enlargement; every picture is float in [0, 1], H x W (grey) or H x W x 3.
+    """An enlargement and what it was made of; every image is float in [0, 1], H x W (grey) or H x W x 3.
 
     Attributes:
         lr: the small image.
         ilr: LR interpolated to the size of the result; what the network saw.
         sr: the result.
         hr: the ground truth, or None.
-        interpolation, model: scores of ILR and SR against HR, or None.
+        interpolation_score, network_score: scores of ILR and SR against HR, or None.
     """
 
     lr: np.ndarray
     ilr: np.ndarray
     sr: np.ndarray
     hr: np.ndarray | None = None
-    interpolation: Score | None = None
-    model: Score | None = None
+    interpolation_score: Score | None = None
+    network_score: Score | None = None
 
 
-@dataclass(frozen=True)
-class InferenceOptions:
-    """How to compute an enlargement, which changes its speed and memory and not its result.
+def upscale(
+    net: Checkpoint,
+    image: np.ndarray,
+    scale: float | None = None,
+    *,
+    size: Shape | None = None,
+    options: InferenceOptions | None = None,
+) -> np.ndarray:
+    """Enlarge an image by a real factor, or to a size.
 
-    Attributes:
-        engine: as in ``engine.prepare``.
-        memory: bytes for the network's work on a tile; see ``tiling``.
-        max_pixels: images with more, read or made, are refused.
-        progress: is given the tiles done and their number, after each.
+    Args:
+        net: from ``vdsrlib.load``.
+        image: uint8 or uint16, H x W or H x W x 3.
+        scale: above 1 and up to 8; each side becomes ceil(side * scale).
+        size: height and width of the result, instead of a scale.
+        options: backend, precision, memory.
+
+    Returns:
+        The same type; H x W for a grey image and a luma network, else H x W x 3.
+
+    Raises:
+        InputError: the image's type or shape, the scale or the size is none of these.
+
+    >>> from vdsrlib.models.checkpoint import load
+    >>> small = np.zeros((20, 30, 3), np.uint8)
+    >>> upscale(load(), small, scale=2.5).shape
+    (50, 75, 3)
     """
+    if image.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"image must be uint8 or uint16, got {image.dtype}")
+    if image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)) or not image.size:
+        raise InputError(f"image must be H x W or H x W x 3, got {' x '.join(map(str, image.shape))}")
+    shape = _result_shape(image.shape[:2], scale, size)
+    return upscale_picture(net, Picture(image), shape, options).pixels
 
-    engine: str | Network = "auto"
-    memory: int = MEMORY
-    max_pixels: int = MAX_PIXELS
-    progress: Progress | None = None
+
+def upscale_file(
+    net: Checkpoint,
+    source: str | Path,
+    target: str | Path,
+    scale: float | None = None,
+    *,
+    size: Shape | None = None,
+    options: InferenceOptions | None = None,
+    replace: bool = True,
+) -> Picture:
+    """Enlarge an image file; the result appears under its name when it is complete.
+
+    16 bits stay 16 bits; transparency and colour profile are kept.
+
+    Args:
+        net: from ``vdsrlib.load``.
+        source: an image file.
+        target: the name to write, in any of ``formats.FORMATS``.
+        scale: above 1 and up to 8; each side becomes ceil(side * scale).
+        size: height and width of the result, instead of a scale.
+        options: backend, precision, memory, and the most pixels.
+        replace: whether a file that has the target's name may be lost.
+
+    Returns:
+        The result; its notes say what reading changed, and what the target's format cannot hold.
+
+    Raises:
+        InputError: of the source, the target, or the size, before the long work begins.
+    """
+    options = options or InferenceOptions()
+    check_target(target)
+    picture = read_picture(source, options.max_pixels)
+    shape = _result_shape(picture.pixels.shape[:2], scale, size)
+    check_pixels(target, *shape, options.max_pixels)
+    if picture.alpha is not None and (picture.alpha == np.iinfo(picture.alpha.dtype).max).all():
+        picture = dataclasses.replace(picture, alpha=None)  # nothing is transparent
+    check_target(target, *shape, alpha=picture.alpha is not None)
+    check_channels(net.model, net.protocol)
+    with atomic(target, replace=replace) as temporary:  # which asks now whether that can be written
+        result = upscale_picture(net, picture, shape, options)
+        left_out = encode(temporary, result)
+    return dataclasses.replace(result, notes=(*result.notes, *left_out))
+
+
+def upscale_picture(
+    net: Checkpoint, picture: Picture, shape: Shape, options: InferenceOptions | None = None
+) -> Picture:
+    """Enlarge a picture: 16 bits stay 16 bits, transparency and colour profile are kept.
+
+    Beside ``picture`` and the result, both of whole samples, it takes the memory of one tile, and where some
+    of the picture is transparent, of its pixels once more.
+
+    Args:
+        net: from ``vdsrlib.load``.
+        picture: what a file held.
+        shape: height and width of the result.
+        options: backend, precision, memory.
+    """
+    pixels, opacity = picture.pixels, picture.alpha
+    if opacity is not None:
+        pixels = _fill_transparent(pixels, opacity, 2 * net.model.depth + 8)
+    sr = _empty(pixels, shape, net.protocol, pixels.dtype)
+    alpha = None if opacity is None else np.empty(shape, pixels.dtype)
+    for tile in _upscaled_tiles(net, pixels, opacity, shape, options or InferenceOptions()):
+        sr[tile.area] = quantise(net.protocol.merge(tile.sr, tile.chroma), pixels.dtype)
+        if alpha is not None and tile.alpha is not None:
+            alpha[tile.area] = quantise(tile.alpha, pixels.dtype)
+    return Picture(sr, alpha, picture.icc, picture.notes)
+
+
+def upscale_stages(
+    net: Checkpoint, image: np.ndarray, scale: float, options: InferenceOptions | None = None
+) -> Upscaled:
+    """Enlarge an image, to look at: in floating point, with LR and ILR beside the result.
+
+    Args:
+        net: from ``vdsrlib.load``.
+        image: uint8, H x W or H x W x 3.
+        scale: above 1 and up to 8; each side becomes ceil(side * scale).
+        options: backend, precision, memory.
+    """
+    shape = upscaled_shape(image.shape[:2], scale)
+    ilr, sr = (_empty(image, shape, net.protocol, np.float64) for _ in range(2))
+    for tile in _upscaled_tiles(net, image, None, shape, options or InferenceOptions()):
+        ilr[tile.area] = net.protocol.merge(tile.ilr, tile.chroma)
+        sr[tile.area] = net.protocol.merge(tile.sr, tile.chroma)
+    return Upscaled(to_float(image), ilr, sr)
 
 
 def upscaled_shape(shape: Shape, scale: float) -> Shape:
-    """Height and width times ``scale``, rounded up."""
+    """Return height and width times ``scale``, rounded up."""
     height, width = (math.ceil(side * scale - 1e-9) for side in shape)
     return height, width
 
@@ -108,124 +218,63 @@ def pair_files(source: Path, target: Path) -> list[tuple[Path, Path]]:
     return [(path, new) for new, path in sources.items()]
 
 
-def upscale_stages(
-    model: VDSR, image: np.ndarray, scale: float, protocol: Protocol, work: InferenceOptions | None = None
-) -> Upscaled:
-    """Enlarge an image by a real factor, to look at; each side becomes ceil(side * scale).
-
-    Args:
-        model: in evaluation mode, on any device.
-        image: uint8, H x W or H x W x 3.
-        scale: a real number above 1.
-        protocol: the one the weights were trained under; gives the interpolation and the colour.
-        work: engine and memory.
-    """
-    shape = upscaled_shape(image.shape[:2], scale)
-    colour = () if image.ndim == 2 and protocol.colour == "luma" else (3,)
-    ilr, sr = (np.empty((*shape, *colour)) for _ in range(2))
-    for area, planes, chroma in _in_tiles(model, image, shape, protocol, work or InferenceOptions()):
-        ilr[area], sr[area] = (protocol.merge(plane, chroma) for plane in planes)
-    return Upscaled(to_float(image), ilr, sr)
+def _result_shape(shape: Shape, scale: float | None, size: Shape | None) -> Shape:
+    """Return the height and width of the result, and check them."""
+    if (scale is None) == (size is None):
+        raise InputError("give a scale, or the size of the result: one of them")
+    result = size or upscaled_shape(shape, parse_scale(scale))
+    check_upscaling(shape, result)
+    return result
 
 
-def upscale_image(
-    model: VDSR, picture: Picture, shape: Shape, protocol: Protocol, work: InferenceOptions | None = None
-) -> Picture:
-    """Enlarge a picture, to keep: 16 bits stay 16 bits, transparency and colour profile are kept.
-
-    Beside ``picture`` and the result, both of whole samples, it takes the memory of one tile, and where some
-    of the picture is transparent, of its pixels once more.
-
-    Args:
-        model: in evaluation mode, on any device.
-        picture: what a file held.
-        shape: height and width of the result; see ``check_enlargement``.
-        protocol: the one the weights were trained under.
-        work: engine and memory.
-    """
-    work, opacity = work or InferenceOptions(), picture.alpha
-    pixels = picture.pixels if opacity is None else _filled(picture.pixels, opacity, 2 * model.depth + 8)
-    colour = () if pixels.ndim == 2 and protocol.colour == "luma" else (3,)
-    sr = np.empty((*shape, *colour), pixels.dtype)
-    for area, (_, plane), chroma in _in_tiles(model, pixels, shape, protocol, work):
-        sr[area] = quantise(protocol.merge(plane, chroma), pixels.dtype)
-    alpha = None
-    if opacity is not None:
-        alpha = np.empty(shape, pixels.dtype)
-        taps = _taps(pixels.shape[:2], shape, protocol)
-        for tile in tiles(*shape, 0, tile_pixels(model, work.memory)):
-            part = _interpolate(lambda seen: to_float(opacity[seen]), tile.seen, taps)
-            alpha[tile.result] = quantise(part, pixels.dtype)
-    return Picture(sr, alpha, picture.icc, picture.notes)
+def _empty(pixels: np.ndarray, shape: Shape, protocol: Protocol, dtype: DTypeLike) -> np.ndarray:
+    """Make an array for the enlargement of ``pixels``, grey or RGB as the protocol makes it."""
+    one = protocol.merge(*protocol.split(pixels[:1, :1]))
+    return np.empty((*shape, *one.shape[2:]), dtype)
 
 
-def upscale_file(
-    model: VDSR,
-    source: str | Path,
-    target: str | Path,
-    size: float | Shape,
-    protocol: Protocol,
-    work: InferenceOptions | None = None,
-    *,
-    replace: bool = True,
-) -> Picture:
-    """Read, enlarge, write; the result appears under its name when it is complete.
+class _UpscaledTile(NamedTuple):
+    """A part of the result: its area, the network's planes before and after, and what is interpolated."""
 
-    Args:
-        model: in evaluation mode, on any device.
-        source: an image file.
-        target: the name to write, in any of ``picture.FORMATS``.
-        size: the scale, or height and width of the result.
-        protocol: the one the weights were trained under.
-        work: engine and memory.
-        replace: whether a file that has the target's name may be lost.
+    area: Area
+    ilr: np.ndarray
+    sr: np.ndarray
+    chroma: np.ndarray | None
+    alpha: np.ndarray | None
 
-    Returns:
-        The result; its notes say what reading changed, and what the target's format cannot hold.
 
-    Raises:
-        InputError: of the source, the target, or the size, before the long work begins.
-    """
-    work = work or InferenceOptions()
-    check_target(target)
-    picture = read_picture(source, work.max_pixels)
-    old = picture.pixels.shape[:2]
-    shape = size if isinstance(size, tuple) else upscaled_shape(old, size)
-    check_upscaling(old, shape)
-    check_pixels(target, *shape, work.max_pixels)
-    if picture.alpha is not None and (picture.alpha == np.iinfo(picture.alpha.dtype).max).all():
-        picture = dataclasses.replace(picture, alpha=None)  # nothing is transparent
-    check_target(target, *shape, alpha=picture.alpha is not None)
+def _upscaled_tiles(
+    net: Checkpoint, pixels: np.ndarray, opacity: np.ndarray | None, shape: Shape, options: InferenceOptions
+) -> Iterator[_UpscaledTile]:
+    """Enlarge tile by tile, each from no more of the small image than it is made of."""
+    model, protocol = net.model, net.protocol
     check_channels(model, protocol)
-    with atomic(target, replace=replace) as temporary:  # which asks now whether that can be written
-        result = upscale_image(model, picture, shape, protocol, work)
-        left_out = encode(temporary, result)
-    return dataclasses.replace(result, notes=(*result.notes, *left_out))
-
-
-def _in_tiles(
-    model: VDSR, pixels: np.ndarray, shape: Shape, protocol: Protocol, work: InferenceOptions
-) -> Iterator[tuple[Area, tuple[np.ndarray, np.ndarray], np.ndarray | None]]:
-    """Enlarge tile by tile: its area in the result, the network's planes before and after, and chroma."""
-    check_channels(model, protocol)
-    taps = _taps(pixels.shape[:2], shape, protocol)
-    plan = list(tiles(*shape, model.depth, tile_pixels(model, work.memory)))
-    network = prepare(model, work.engine)  # once, as it hashes all weights
+    up = DEGRADATIONS[protocol.degradation].up
+    taps = [up(old, new) for old, new in zip(pixels.shape[:2], shape, strict=True)]
+    plan = list(tiles(*shape, model.depth, tile_pixels(model, options.memory)))
+    network = prepare(model, options.backend, options.precision)  # once, as it hashes all weights
     for done, tile in enumerate(plan, start=1):
-        ilr = _interpolate(lambda seen: protocol.split(pixels[seen])[0], tile.seen, taps)
-        sr = predict(model, ilr, protocol, network, work.memory)
-        chroma = None
-        if pixels.ndim == 3 and protocol.colour == "luma":
-            chroma = _interpolate(lambda seen: protocol.split(pixels[seen])[1], tile.result, taps)
-        yield tile.result, (ilr[tile.inner], sr[tile.inner]), chroma
-        if work.progress:
-            work.progress(done, len(plan))
+        (rows, down), (cols, across) = (axis.window(part) for axis, part in zip(taps, tile.seen, strict=True))
+        inner = down[tile.inner[0]], across[tile.inner[1]]
+        planes, chroma = protocol.split(pixels[rows, cols])
+        ilr = apply_separable(planes, down, across)
+        sr = from_batch(network(to_batch(model, ilr, protocol)), protocol).reshape(ilr.shape)
+        yield _UpscaledTile(
+            tile.result,
+            ilr[tile.inner],
+            sr[tile.inner],
+            None if chroma is None else apply_separable(chroma, *inner),
+            None if opacity is None else apply_separable(to_float(opacity[rows, cols]), *inner),
+        )
+        if options.progress:
+            options.progress(done, len(plan))
 
 
-def _filled(pixels: np.ndarray, alpha: np.ndarray, reach: int) -> np.ndarray:
-    """What is wholly transparent gets the nearest colour that is not: else its own, often black, is mixed in.
+def _fill_transparent(pixels: np.ndarray, alpha: np.ndarray, reach: int) -> np.ndarray:
+    """Give what is wholly transparent the nearest colour that is not, lest its own, often black, is mixed in.
 
-    A copy, right within ``reach`` of visible pixels, and computed in tiles, as 40 bytes a pixel are needed.
+    The result is a copy, right within ``reach`` of visible pixels. It is computed in tiles, since the work on
+    a pixel takes 40 bytes.
     """
     if alpha.all() or not alpha.any():
         return pixels
@@ -236,14 +285,3 @@ def _filled(pixels: np.ndarray, alpha: np.ndarray, reach: int) -> np.ndarray:
             nearest = distance_transform_edt(hidden, return_distances=False, return_indices=True)
             filled[tile.result] = pixels[tile.seen][tuple(nearest)][tile.inner]
     return filled
-
-
-def _taps(shape: Shape, result: Shape, protocol: Protocol) -> tuple[Taps, Taps]:
-    up = DEGRADATIONS[protocol.degradation].up
-    return up(shape[0], result[0]), up(shape[1], result[1])
-
-
-def _interpolate(samples: Callable[[Area], np.ndarray], area: Area, taps: tuple[Taps, Taps]) -> np.ndarray:
-    """An area of an interpolated image, from no more of the small one than it is made of."""
-    (rows, down), (cols, across) = (axis.window(part) for axis, part in zip(taps, area, strict=True))
-    return apply_separable(samples((rows, cols)), down, across)

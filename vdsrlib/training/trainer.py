@@ -23,6 +23,7 @@ from vdsrlib.errors import InputError, explain_write_error
 from vdsrlib.evaluation.evaluate import check_unique_stems, evaluate
 from vdsrlib.imaging.colour import as_rgb
 from vdsrlib.imaging.image_file import read_image, save_image
+from vdsrlib.inference.options import InferenceOptions
 from vdsrlib.inference.predict import predict
 from vdsrlib.models import checkpoint
 from vdsrlib.protocol import get_protocol
@@ -377,7 +378,7 @@ class _Training:
 
     def validate(self, log: SummaryWriter) -> None:
         # in PyTorch: to prepare another runtime for weights that change would cost more than it saves
-        how = partial(predict, engine="torch")
+        how = partial(predict, options=InferenceOptions(backend="torch"))
         net = checkpoint.Checkpoint(self.ema_model, {"protocol": self.protocol.name})
         scales = tuple(self.validation_scales)
         scores = evaluate(net, self.validation_paths, scales, protocol=self.protocol, predict=how)

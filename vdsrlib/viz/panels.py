@@ -114,17 +114,17 @@ def scale_view(resolved: Upscaled, scale: float, side: int = 288) -> CaptionedIm
     """LR, ILR, SR and HR at one scale, all enlarged to one size, with the scores in the caption.
 
     Args:
-        resolved: from ``degrade_and_resolve``, as it has the ground truth.
+        resolved: from ``degrade_and_upscale``, as it has the ground truth.
         scale: it was made with.
         side: pixels of each panel's longer side.
     """
-    if resolved.hr is None or resolved.interpolation is None or resolved.model is None:
-        raise InputError("There is no ground truth to score; make the pictures with degrade_and_resolve.")
+    if resolved.hr is None or resolved.interpolation_score is None or resolved.network_score is None:
+        raise InputError("There is no ground truth to score; make the pictures with degrade_and_upscale.")
     panels = [
         _fit(as_rgb(to_uint8(each)), side) for each in (resolved.lr, resolved.ilr, resolved.sr, resolved.hr)
     ]
     (rows, cols), (height, width) = resolved.lr.shape[:2], resolved.hr.shape[:2]
-    before, after = resolved.interpolation.psnr, resolved.model.psnr
+    before, after = resolved.interpolation_score.psnr, resolved.network_score.psnr
     caption = (
         f"×{scale:.3g}. From the left: LR ({cols} x {rows} pixels); ILR, PSNR {before:.2f} dB; "
         f"SR, {after:.2f} dB ({after - before:+.2f}); HR ({width} x {height} pixels)."

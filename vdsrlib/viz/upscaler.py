@@ -15,10 +15,10 @@ from vdsrlib.imaging.colour import to_float
 from vdsrlib.imaging.crops import most_detailed_crop
 from vdsrlib.imaging.image_file import Picture, read_picture
 from vdsrlib.imaging.resize import imresize
-from vdsrlib.inference.upscale import InferenceOptions, upscale_file
-from vdsrlib.models.vdsr import VDSR
-from vdsrlib.protocol import Protocol
-from vdsrlib.utils.parsing import LARGEST_SCALE, parse_scale
+from vdsrlib.inference.options import InferenceOptions
+from vdsrlib.inference.upscale import upscale_file
+from vdsrlib.models.checkpoint import Checkpoint
+from vdsrlib.utils.parsing import LARGEST_SCALE
 from vdsrlib.viz import panels
 from vdsrlib.viz.widgets import STATIC, sentence, shown_as_it_is
 
@@ -36,17 +36,16 @@ def bicubic_comparison(picture: Picture, result: Picture) -> bytes:
 
 
 class Upscaler(ipywidgets.VBox):
-    """Controls over ``resolve.enlarge_file``; nothing is computed before the button is pressed.
+    """Controls over ``upscale_file``; nothing is computed before the button is pressed.
 
     Args:
-        model: in evaluation mode.
-        protocol: the one the weights were trained under.
+        net: from ``vdsrlib.load``.
         examples: images to choose from, beside one's own.
         scale: to begin with.
     """
 
-    def __init__(self, model: VDSR, protocol: Protocol, examples: Sequence[Path], scale: float) -> None:
-        self.model, self.protocol = model, protocol
+    def __init__(self, net: Checkpoint, examples: Sequence[Path], scale: float) -> None:
+        self.net = net
         self.upload = ipywidgets.FileUpload(
             accept="image/*", description="your image", tooltip="An image file below 10 MB"
         )
@@ -86,8 +85,8 @@ class Upscaler(ipywidgets.VBox):
             source = folder / Path(self.upload.value[-1]["name"]).name
             source.write_bytes(self.upload.value[-1]["content"])
         target = folder / "result" / f"{source.stem}_x{self.scale.value:g}.png"
-        scale, work = parse_scale(self.scale.value), InferenceOptions(max_pixels=LARGEST)
-        result = upscale_file(self.model, source, target, scale, self.protocol, work)
+        options = InferenceOptions(max_pixels=LARGEST)
+        result = upscale_file(self.net, source, target, self.scale.value, options=options)
         self.picture.value = bicubic_comparison(read_picture(source), result)
         data = base64.b64encode(target.read_bytes()).decode()
         height, width = result.pixels.shape[:2]
