@@ -3,6 +3,7 @@
 from .errors import InputError as InputError
 from .evaluation.evaluate import evaluate as evaluate
 from .imaging.resize import imresize as imresize
+from .inference.upscale import upscale as upscale
 from .inference.upscale import upscale_file as upscale_file
 from .models.checkpoint import load as load
 from .models.vdsr import VDSR as VDSR
