@@ -6,7 +6,6 @@ import signal
 from vdsrlib.cli import data, doctor, evaluate, export, features, study, train, upscale
 from vdsrlib.cli.console import (
     as_sentence,
-    is_main_process,
     prepare_streams,
     print_problem,
     release_streams,
@@ -48,15 +47,18 @@ def main(argv: list[str] | None = None) -> int:
         sentence = f"{error.filename}: {error.strerror}." if error.filename else f"{error}."
     except KeyboardInterrupt:
         return 130
-    rank = "" if is_main_process() else f"rank {os.environ['RANK']}: "
-    print_problem(f"{rank}{sentence}")
+    rank = os.environ.get("RANK", "0")
+    print_problem(sentence if rank in ("", "0") else f"rank {rank}: {sentence}")
     return 2
 
 
 def run(argv: list[str] | None = None) -> int:
     """Run a command as a program: with plain streams, and with a scheduler's stop heard."""
     prepare_streams()
-    signal.signal(signal.SIGTERM, exit_on_terminate)
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP, and nohup ignores it
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, exit_on_terminate)
     try:
         return main(argv)
     finally:

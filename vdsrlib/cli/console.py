@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 from vdsrlib.errors import Notice
+from vdsrlib.utils.processes import process_rank
 
 
 def as_sentence(message: Warning | Exception | str) -> str:
@@ -30,7 +31,7 @@ def print_problem(message: Warning | Exception | str) -> None:
 
 def is_main_process() -> bool:
     """Whether this is the one of torchrun's processes that prints."""
-    return os.environ.get("RANK", "0") == "0"
+    return process_rank() == 0
 
 
 def prepare_streams() -> None:

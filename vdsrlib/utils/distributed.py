@@ -15,6 +15,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from vdsrlib.errors import InputError, MainProcessError
+from vdsrlib.utils.processes import process_count
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def init_distributed(device: torch.device) -> Iterator[World]:
 
     Processes on CUDA take one GPU each, by LOCAL_RANK, and talk by NCCL; others talk by Gloo.
     """
-    size = int(os.environ.get("WORLD_SIZE", 1))
+    size = process_count()
     if size == 1:
         yield World(device)
         return
