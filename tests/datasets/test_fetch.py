@@ -410,9 +410,36 @@ def test_two_at_once(site, server, mirrors, start, tmp_path):
     assert_complete(site, tmp_path / "to")
 
 
-@pytest.mark.parametrize("timeout", ["-1", "0", "nan"])
+@pytest.mark.parametrize("timeout", ["-1", "0", "nan", "soon"])
 def test_a_timeout_that_is_none(mirrors, get, timeout):
     mirrors("good")
     status, printed = get("--timeout", timeout)
     assert status == 2
     assert f"timeout must be a number of seconds above 0, got {timeout}" in printed.err
+
+
+def test_the_variable_names_a_folder_that_is_made(site, server, mirrors, get, monkeypatch, tmp_path):
+    mirrors("good")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("VDSR_DATA", "~/new/data")
+    assert app.main(["data", "get", "Set5"]) == 0
+    assert_complete(site, tmp_path / "new/data")
+
+
+def test_without_the_packages_that_download(get, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    status, printed = get()
+    assert status == 2
+    assert "pip install 'vdsrlib[data]'" in printed.err
+    assert not (tmp_path / "to").exists()
+
+
+def test_a_scheduler_stops_the_download(site, server, mirrors, start, tmp_path):
+    mirrors("slow")
+    process = start()
+    wait_until(lambda: parts(tmp_path))
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert errors.splitlines()[-1] == "get: stopped; the same command goes on from here."
+    assert [path.name for path in (tmp_path / "to").iterdir()] == [".downloads"]

@@ -5,6 +5,7 @@ Small sets made of photographs stand for the real ones, with a manifest of their
 
 import io
 import json
+import os
 import shutil
 import stat
 import subprocess
@@ -256,6 +257,33 @@ def test_nothing_to_verify_is_one_sentence(known, monkeypatch, capsys, tmp_path,
     assert app.main(["data", "verify", *arguments]) == 2
     printed = capsys.readouterr()
     assert (printed.out, printed.err.count("\n")) == ("", 1)
+
+
+@pytest.mark.parametrize("flags", [[], ["-OO"], ["-W", "error"]], ids=["plain", "-OO", "warnings"])
+def test_names_that_the_terminal_cannot_write(small, tmp_path, flags):
+    for path in list_images(small / "sets/Set5"):
+        write(tmp_path / f"größe 图像/Ä{path.name}", read_image(path)[1:])
+    sources = small / "scripts/vdsrlib/datasets/sources.json"
+    sources.write_text('{"Set5": {"mirrors": []}}')
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    for script, arguments in (
+        ("verify", [tmp_path]),
+        ("get", ["Set5", "--to", tmp_path / "Ö", "--from", tmp_path / "größe 图像"]),
+    ):
+        command = [sys.executable, *flags, small / f"scripts/{script}.py", *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        assert "cropped 5" in done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads everything")
+def test_a_file_that_cannot_be_read_is_named(known, small, tmp_path, capsys):
+    shutil.copytree(small / "sets/Set5", tmp_path / "mine")
+    first(tmp_path / "mine").chmod(0)
+    typed = ["data", "get", "Set5", "--to", tmp_path / "to", "--from", tmp_path / "mine"]
+    assert app.main([str(argument) for argument in typed]) == 1
+    assert "astronaut.png cannot be read (Permission denied)" in capsys.readouterr().err
 
 
 class TestRealSets:

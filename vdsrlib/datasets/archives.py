@@ -1,7 +1,7 @@
-"""Images out of a folder, a zip or a tar, without trusting it: no member's path is ever written to.
+"""Read the images of a folder, a zip or a tar without trusting it: no member's path is ever written to.
 
-An archive with a member that could leave its folder, a link, a device, or one that unpacks to far more than
-images do, is refused whole.
+An archive is refused whole if a member could leave its folder, is a link or a device, or if it unpacks to far
+more than images do.
 """
 
 import bz2
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vdsrlib.errors import InputError
+from vdsrlib.errors import InputError, explain_read_error
 from vdsrlib.imaging.formats import FORMATS
 
 MEMBERS = 200_000
@@ -26,10 +26,11 @@ EXPANSION = 50  # images are compressed already; even .bmp shrinks only a few ti
 SLACK = 64 * 2**20  # bytes that any archive may unpack to, however small it is
 
 Members = Iterator[tuple[str, bytes]]
+"""The path and the bytes of each image."""
 
 
 def archived_images(source: Path) -> Members:
-    """Path and bytes of every image in a folder, a zip or a (compressed) tar.
+    """Read every image of a folder, a zip or a tar, which may be compressed.
 
     Raises:
         InputError: there is no such source, it is no archive, it is broken, or it is refused.
@@ -38,7 +39,9 @@ def archived_images(source: Path) -> Members:
         source = source.resolve()
         for path in sorted(source.rglob("*")):
             if path.suffix.lower() in FORMATS and path.is_file():
-                yield path.relative_to(source.parent).as_posix(), path.read_bytes()
+                with explain_read_error(path):
+                    content = path.read_bytes()
+                yield path.relative_to(source.parent).as_posix(), content
         return
     if not source.is_file():
         raise InputError(f"There is no file or folder {source}.")
@@ -95,7 +98,7 @@ def _tar(source: Path) -> Members:
 
 
 class _Limited(io.RawIOBase):
-    """A stream that stops with an InputError where an archive unpacks to more than it may."""
+    """Pass a stream on, and stop with an InputError where an archive unpacks to more than it may."""
 
     def __init__(self, file: io.BufferedIOBase, source: Path) -> None:
         self.file, self.source = file, source

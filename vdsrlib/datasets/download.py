@@ -18,7 +18,7 @@ NETWORK = (requests.RequestException, urllib3.exceptions.HTTPError, ConnectionEr
 
 
 class DownloadError(Exception):
-    """An address did not give the file; ``again`` says whether the next try may."""
+    """An address did not give the file; ``again`` says whether another try may succeed."""
 
     def __init__(self, words: str, again: bool) -> None:
         super().__init__(words)
@@ -88,7 +88,7 @@ class Downloader:
         version.unlink(missing_ok=True)
 
     def _open(self, url: str, part: Path, version: Path) -> requests.Response:
-        """The response, and in ``part`` the bytes that come before its body."""
+        """Ask for the file, or for the rest of it; ``part`` then holds the bytes before the response."""
         have = part.stat().st_size if part.exists() else 0
         known = version.read_text(encoding="utf-8") if version.exists() else ""
         headers = {"Accept-Encoding": "identity"}

@@ -5,21 +5,23 @@ for the next run. Images are recognised by their pixels: the layout of an archiv
 """
 
 import math
+import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import Timeout
 
 from vdsrlib.datasets.archives import archived_images
-from vdsrlib.datasets.catalog import TEST_SETS, TRAINING_SETS, data_root, list_images
+from vdsrlib.datasets.catalog import TEST_SETS, TRAINING_SETS, list_images
 from vdsrlib.datasets.install import NotTheDataset, find_faults, install
 from vdsrlib.datasets.sources import Source, load_sources
-from vdsrlib.errors import InputError
+from vdsrlib.errors import InputError, explain_read_error
 from vdsrlib.utils.extras import need
 from vdsrlib.utils.locks import file_lock
+from vdsrlib.utils.paths import user_path
 
 GROUPS = {"291": TRAINING_SETS, "all": (*TRAINING_SETS, *TEST_SETS)}
 
@@ -35,7 +37,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="extend",
         nargs="+",
         default=[],
-        type=Path,
+        type=user_path,
         metavar="FILE_OR_DIR",
         help="take the images from these archives or folders instead of the network",
     )
@@ -45,10 +47,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise ArgumentTypeError(f"timeout must be a number of seconds above 0, got {text}")
-    return value
+    with suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise ArgumentTypeError(f"timeout must be a number of seconds above 0, got {text}")
 
 
 def run(arguments: Namespace) -> int:
@@ -60,7 +62,7 @@ def run(arguments: Namespace) -> int:
     if not arguments.given:
         for package in ("pooch", "requests"):
             need(package, "data")
-    to = Path(arguments.to).expanduser() if arguments.to else data_root() or Path("data")
+    to = user_path(arguments.to or os.environ.get("VDSR_DATA") or "data")
     wanted = [part for name in arguments.sets for part in GROUPS.get(name, (name,))]
     fetcher, failed = DatasetFetcher(to, arguments.timeout), False
     try:
@@ -117,8 +119,9 @@ class DatasetFetcher:
             InputError: it exists and is not.
         """
         folder = self.to / source.name
-        if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-            return False
+        with explain_read_error(folder):
+            if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+                return False
         try:
             faults = find_faults(source, list_images(folder))
         except InputError as error:
