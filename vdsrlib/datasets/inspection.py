@@ -11,8 +11,7 @@ import numpy as np
 from vdsrlib.errors import InputError
 from vdsrlib.imaging.crops import modcrop_length
 from vdsrlib.imaging.formats import FORMATS
-from vdsrlib.imaging.image_file import open_image, read_image, read_picture, read_with_notes
-from vdsrlib.imaging.metadata import exif_orientation
+from vdsrlib.imaging.image_file import open_image, plain_pixels, read_image, read_picture
 from vdsrlib.utils.hashing import hash_bytes
 from vdsrlib.utils.paths import user_path
 
@@ -93,10 +92,10 @@ def _inspect_image(
 ) -> list[Remark]:
     """Say what training would do with an image; ``seen`` maps the pixels of earlier ones to their names."""
     try:
-        image, notes = read_with_notes(path)
+        picture = read_picture(path)
     except InputError:
         return [Remark(path.name, "stops training", "it cannot be read as an image")]
-    remarks = []
+    remarks, (image, notes) = [], plain_pixels(picture)
     (height, width), (kept_height, kept_width) = image.shape[:2], _cropped_size(image, scales)
     if min(kept_height, kept_width) < patch:
         size = f"{width}x{height} pixels"
@@ -106,9 +105,8 @@ def _inspect_image(
     first = seen.setdefault((image.shape, hash_bytes(image)), path.name)
     if first != path.name:
         remarks.append(Remark(path.name, "counted twice", f"the same pixels as {first}"))
-    with suppress(InputError), open_image(path) as file:  # Pillow does not know every TIFF
-        if (exif_orientation(file) or 1) != 1:
-            notes += ("turned as its EXIF tag says",)
+    if picture.turned:
+        notes += ("turned as its EXIF tag says",)
     return remarks + [Remark(path.name, "used, changed", note) for note in notes]
 
 

@@ -1,4 +1,4 @@
-"""Image formats: what can be read and written, and their limits."""
+"""Know the image formats: what can be read and written, and their limits."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ FORMATS = {
     ".tiff": "TIFF",
     ".bmp": "BMP",
 }
-"""What is read and written, by suffix. A file's content, not its name, says what it is."""
+"""The formats that are read and written, by suffix. A file's content, not its name, says what it is."""
 
 READABLE = {**FORMATS, ".gif": "GIF"}
 
@@ -21,9 +21,10 @@ LONGEST_SIDE = {"JPEG": 65_535, "WEBP": 16_383}
 WITH_ALPHA = {"PNG", "WEBP", "TIFF"}
 WITH_16_BITS = {"PNG", "TIFF"}
 
+EIGHT_BITS = "16 bits became 8"
 
 MAX_PIXELS = 500_000_000
-"""A larger image is refused, read or made, unless the limit is raised: it may be a decompression bomb."""
+"""Pixels of the largest image that is read or made by default; a larger one may be a decompression bomb."""
 
 
 class TooLarge(InputError):
@@ -31,7 +32,7 @@ class TooLarge(InputError):
 
 
 def check_pixels(path: str | Path, height: int, width: int, max_pixels: int) -> None:
-    """Raise TooLarge where an image has, or would have, more pixels than the limit."""
+    """Raise TooLarge if an image has, or would have, more pixels than the limit."""
     if height * width > max_pixels:
         raise TooLarge(
             f"{path}: {width} x {height} are {height * width / 1e6:.15g} megapixels, and the limit is "
@@ -40,7 +41,7 @@ def check_pixels(path: str | Path, height: int, width: int, max_pixels: int) -> 
 
 
 def check_target(path: str | Path, height: int = 1, width: int = 1, *, alpha: bool = False) -> None:
-    """Raise InputError where no such image can be written under this name; ask before a long computation."""
+    """Raise InputError if no such image can be written under this name; ask before a long computation."""
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
         raise InputError(f"{path}: the name must end in one of {', '.join(sorted(FORMATS))}.")

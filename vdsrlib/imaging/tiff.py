@@ -1,12 +1,27 @@
-"""TIFF files of more than 8 bits a sample, of which Pillow loses bits, or misreads what they mean."""
+"""Read TIFF files: 8 bits a sample with Pillow, and with tifffile what Pillow reads wrongly or not at all."""
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, SAMPLEFORMAT, TiffPage
+from PIL import Image, UnidentifiedImageError
+from tifffile import (
+    COMPRESSION,
+    EXTRASAMPLE,
+    PHOTOMETRIC,
+    SAMPLEFORMAT,
+    TiffFile,
+    TiffFileError,
+    TiffFrame,
+    TiffPage,
+)
 
 from vdsrlib.errors import InputError
+from vdsrlib.imaging.camera_raw import check_developed
+from vdsrlib.imaging.colour import to_eight_bits
+from vdsrlib.imaging.decoding import Decoded, frames_note, open_with_pillow, pillow_samples
+from vdsrlib.imaging.formats import EIGHT_BITS, check_pixels
 
 COLOURS: dict[int, int] = {
     PHOTOMETRIC.MINISWHITE: 1,
@@ -14,22 +29,86 @@ COLOURS: dict[int, int] = {
     PHOTOMETRIC.RGB: 3,
     PHOTOMETRIC.SEPARATED: 4,
 }
-"""Samples of a colour, in the ways to write colours that are known here."""
+"""Samples of a colour, by the ways to write colours that are read with tifffile."""
 
+PILLOWS = {
+    COMPRESSION.NONE,
+    COMPRESSION.CCITTRLE,
+    COMPRESSION.CCITT_T4,
+    COMPRESSION.CCITT_T6,
+    COMPRESSION.LZW,
+    COMPRESSION.OJPEG,
+    COMPRESSION.JPEG,
+    COMPRESSION.ADOBE_DEFLATE,
+    COMPRESSION.PACKBITS,
+    COMPRESSION.DEFLATE,
+    32809,  # ThunderScan
+}
+"""Compressions that every build of Pillow decodes."""
+
+MASK = 4
+"""The kind of a page (NewSubfileType) that says where another one is transparent."""
 
 MOST_OTHERS = 3
 """Samples beside the colour, at most: they take memory, and no limit on pixels counts them."""
 
 
+def read_tiff(path: str | Path, max_pixels: int) -> Decoded | None:
+    """Decode the first picture of a TIFF file; return None for any other file, and for damaged tables.
+
+    A picture of reduced resolution is a thumbnail, and a transparency mask is none, so both are passed over.
+    """
+    try:
+        file = TiffFile(path)
+    except TiffFileError:
+        return None
+    with file:
+        if not isinstance(next(iter(file.pages), None), TiffPage):
+            return None
+        chain = _distinct(file.pages)
+        below = [sub for page in chain for sub in _distinct(page.pages or ())]
+        check_developed(path, chain + below)
+        pages = [page for page in chain if not page.is_reduced and not page.subfiletype & MASK]
+        # A thumbnail may come first, and the picture below it.
+        pages = pages or [page for page in below if not page.is_reduced] or chain
+        page = pages[0]
+        if is_truncated(page):
+            raise InputError(f"{path} cannot be read as an image (it ends before its pixels do).")
+        # A tile is decoded whole.
+        height, width = max(page.imagelength, page.tilelength), max(page.imagewidth, page.tilewidth)
+        check_pixels(path, height, width, max_pixels)
+        decoded = None
+        if page in chain and not _needs_tifffile(page):
+            decoded = _with_pillow(path, chain.index(page))
+        decoded = decoded or _with_tifffile(path, page)
+        decoded.orientation = page.tags.valueof("Orientation")
+        decoded.notes[:0] = frames_note(len(pages))
+        others = page.samplesperpixel - COLOURS.get(page.photometric, page.samplesperpixel)
+        others -= decoded.samples.ndim == 3 and decoded.samples.shape[2] in (2, 4)
+        if others > 0:
+            decoded.notes.append(f"{others} more channel{'s are' if others > 1 else ' is'} left out")
+    return decoded
+
+
+def _distinct(pages: Iterable[TiffPage | TiffFrame]) -> list[TiffPage]:
+    """List pages up to one that stands there already: the chain of a damaged file may lead back."""
+    found: dict[int, TiffPage] = {}
+    for page in pages:
+        if not isinstance(page, TiffPage) or page.offset in found:
+            break
+        found[page.offset] = page
+    return [*found.values()]
+
+
 def has_high_bit_depth(page: TiffPage) -> bool:
-    """Whether samples have more than 8 bits, or a sign, which Pillow overlooks in 8 bits."""
+    """Tell whether samples have more than 8 bits, or a sign, which Pillow overlooks in 8 bits."""
     return np.max(page.bitspersample) > 8 or page.sampleformat == SAMPLEFORMAT.INT
 
 
 def is_truncated(page: TiffPage) -> bool:
-    """Whether strips or tiles are missing: tifffile would make them black, libtiff print lines of its own.
+    """Tell whether strips or tiles are missing: tifffile makes them black, libtiff prints lines of its own.
 
-    Where Pillow needs no libtiff it finds out by itself, and the tables may be wrong.
+    Pillow finds this out by itself where it needs no libtiff, and the tables may then be wrong.
     """
     if page.compression in (COMPRESSION.NONE, COMPRESSION.OJPEG) and not has_high_bit_depth(page):
         return False
@@ -38,22 +117,57 @@ def is_truncated(page: TiffPage) -> bool:
     return not whole or max(ends) > page.parent.filehandle.size
 
 
-def decode(path: str | Path, page: TiffPage) -> tuple[np.ndarray, np.ndarray | None]:
-    """The colours and the opacity of a page with wide samples.
+def _needs_tifffile(page: TiffPage) -> bool:
+    """Tell whether Pillow would lose bits or has no decoder."""
+    return has_high_bit_depth(page) or (page.compression not in PILLOWS and page.photometric in COLOURS)
+
+
+def _with_pillow(path: str | Path, index: int) -> Decoded | None:
+    """Decode a page with Pillow; return None where it has no name for such samples."""
+    try:
+        file = open_with_pillow(path)
+    except UnidentifiedImageError:
+        return None
+    with file:
+        file.seek(index)
+        if file.mode.startswith(("I", "F")):
+            raise InputError(f"{path} is damaged, or has samples of more than 8 bits that cannot be read.")
+        file.info.pop("xmp", None)  # Pillow would turn the picture by it
+        file.load()
+        icc = file.info.get("icc_profile") or None
+        samples, notes = pillow_samples(file, icc)
+        return Decoded(samples, icc=icc, notes=notes, upright=True)
+
+
+def _with_tifffile(path: str | Path, page: TiffPage) -> Decoded:
+    colours, alpha = _decode(path, page)
+    icc, notes = page.tags.valueof("InterColorProfile"), []
+    if colours.shape[2] == 4:
+        inks = [Image.fromarray(to_eight_bits(ink)) for ink in np.moveaxis(colours, -1, 0)]
+        notes = [EIGHT_BITS] if colours.dtype == np.uint16 else []
+        colours, became = pillow_samples(Image.merge("CMYK", inks), icc)
+        notes = [*became, *notes]
+        alpha = None if alpha is None else to_eight_bits(alpha)
+    samples = colours if alpha is None else np.dstack([colours, alpha])
+    return Decoded(samples, icc=icc, notes=notes)
+
+
+def _decode(path: str | Path, page: TiffPage) -> tuple[np.ndarray, np.ndarray | None]:
+    """Decode the colours and the opacity of a page.
 
     Returns:
-        colours: uint16, H x W x (1: grey, 3: RGB, 4: CMYK); 0 is black, or no ink.
-        alpha: uint16, H x W, 0 where transparent; or None. Colours are not multiplied by it.
+        colours: uint8 or uint16, H x W x (1: grey, 3: RGB, 4: CMYK); 0 is black, or no ink.
+        alpha: H x W of the same type, 0 where transparent; or None. Colours are not multiplied by it.
 
     Raises:
         InputError: the samples are of another kind.
     """
     count = COLOURS.get(page.photometric, 0)
     others = page.samplesperpixel - count
-    # what nothing is said of is alpha, as Pillow has it in files of 8 bits
+    # An extra sample of no stated kind is alpha, as Pillow has it in files of 8 bits.
     kinds = page.extrasamples or (EXTRASAMPLE.UNASSALPHA,) * (others == 1)
     known = count and len(kinds) == others <= MOST_OTHERS
-    if not known or page.dtype != np.uint16 or page.imagedepth != 1:
+    if not known or page.dtype not in (np.uint8, np.uint16) or page.imagedepth != 1:
         name = getattr(page.photometric, "name", page.photometric)
         raise InputError(
             f"{path} has {page.bitspersample}-bit samples of a kind that cannot be read "
@@ -62,9 +176,9 @@ def decode(path: str | Path, page: TiffPage) -> tuple[np.ndarray, np.ndarray | N
         )
     planes = page.asarray(squeeze=False)[:, 0]  # one with all samples, or one for each of them
     samples = np.concatenate([*planes], axis=-1)
-    top = 2**page.bitspersample - 1
-    if top < 65535:
-        samples = np.rint(np.minimum(samples, top) * (65535 / top)).astype(np.uint16)
+    top, full = 2**page.bitspersample - 1, np.iinfo(samples.dtype).max
+    if top < full:
+        samples = np.rint(np.minimum(samples, top) * (full / top)).astype(samples.dtype)
     colours, alpha = samples[..., :count], None
     for i, kind in enumerate(kinds, start=count):
         if kind in (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA):
@@ -72,10 +186,11 @@ def decode(path: str | Path, page: TiffPage) -> tuple[np.ndarray, np.ndarray | N
             if kind == EXTRASAMPLE.ASSOCALPHA:
                 colours = _unpremultiplied(colours, alpha)
             break
-    return 65535 - colours if page.photometric == PHOTOMETRIC.MINISWHITE else colours, alpha
+    return full - colours if page.photometric == PHOTOMETRIC.MINISWHITE else colours, alpha
 
 
 def _unpremultiplied(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Colours that were multiplied by alpha, as they were before; what is transparent had none."""
+    """Divide colours by alpha, which had multiplied them; what is transparent had no colour."""
+    full = np.iinfo(colours.dtype).max
     part = np.maximum(alpha, 1).astype(np.uint32)[..., None]
-    return np.minimum((colours.astype(np.uint32) * 65535 + part // 2) // part, 65535).astype(np.uint16)
+    return np.minimum((colours.astype(np.uint32) * full + part // 2) // part, full).astype(colours.dtype)

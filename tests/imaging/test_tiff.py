@@ -1,0 +1,153 @@
+"""TIFF files whose first page is not the picture, or whose samples Pillow does not decode."""
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from vdsrlib.errors import InputError
+from vdsrlib.imaging.image_file import read_picture
+
+
+@pytest.fixture(params=[np.uint8, np.uint16], ids=["8", "16"])
+def photo(request, photo):
+    """A photograph of 8 and of 16 bits."""
+    return photo.astype(np.uint16) * 257 if request.param == np.uint16 else photo
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "a.tif"
+
+
+def test_a_thumbnail_first(path, photo):
+    with tifffile.TiffWriter(path) as file:
+        file.write(photo[::4, ::4], photometric="rgb", subfiletype=1)
+        file.write(photo, photometric="rgb")
+    found = read_picture(path)
+    np.testing.assert_array_equal(found.pixels, photo)
+    assert found.notes == ()
+
+
+def test_a_thumbnail_above_the_picture(path, photo):
+    with tifffile.TiffWriter(path) as file:
+        file.write(photo[::4, ::4], photometric="rgb", subfiletype=1, subifds=1)
+        file.write(photo, photometric="rgb")
+    np.testing.assert_array_equal(read_picture(path).pixels, photo)
+
+
+def test_overviews_and_masks_are_no_frames(path, photo):
+    with tifffile.TiffWriter(path) as file:
+        file.write(photo, photometric="rgb")
+        file.write(photo[::2, ::2], photometric="rgb", subfiletype=1)
+        file.write(photo[..., 0] > 99, photometric="mask", subfiletype=4)
+    found = read_picture(path)
+    np.testing.assert_array_equal(found.pixels, photo)
+    assert found.notes == ()
+
+
+def test_nothing_but_a_thumbnail(path, photo):
+    tifffile.imwrite(path, photo, photometric="rgb", subfiletype=1)
+    np.testing.assert_array_equal(read_picture(path).pixels, photo)
+
+
+@pytest.mark.parametrize("photometric", ["cfa", 34892])
+@pytest.mark.parametrize("below", [False, True])
+def test_raw_is_refused(path, photo, photometric, below):
+    with tifffile.TiffWriter(path) as file:
+        if below:
+            file.write(photo[::4, ::4], photometric="rgb", subfiletype=1, subifds=1)
+        samples = photo[..., 0] if photometric == "cfa" else photo
+        file.write(samples, photometric=photometric, extratags=[] if below else [(50706, 1, 4, (1, 4, 0, 0))])
+    with pytest.raises(InputError, match=r"a\.tif is a camera's raw file; develop it first"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("a.raf", b"FUJIFILMCCD-RAW 0201"),
+        ("a.x3f", b"FOVb"),
+        ("a.cr3", b"\0\0\0\x18ftypcrx \0\0\0\1"),
+        ("a.orf", b"IIRO\x08\0\0\0"),
+        ("a.rw2", b"IIU\0\x18\0\0\0"),
+        ("a.crw", b"II\x1a\0\0\0HEAPCCDR"),
+        ("a.jpg", b"II*\0\x10\0\0\0CR\2\0"),
+    ],
+)
+def test_raw_of_other_makers_is_refused(tmp_path, name, head):
+    (tmp_path / name).write_bytes(head + bytes(100))
+    with pytest.raises(InputError, match="is a camera's raw file; develop it first"):
+        read_picture(tmp_path / name)
+
+
+def test_raw_is_refused_by_its_name(tmp_path, photo):
+    """Of a TIFF alone, in which makers hide the sensor's samples in many ways."""
+    tifffile.imwrite(tmp_path / "a.nef", photo, photometric="rgb")
+    with pytest.raises(InputError, match="raw file"):
+        read_picture(tmp_path / "a.nef")
+
+
+@pytest.mark.parametrize(
+    "compression", ["webp", "jpeg2000", "jpegxl", "lerc", "zstd", "png", "jpegxr", "lzma", "deflate", "lzw"]
+)
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_compressions(path, photo, compression, channels):
+    if (compression, photo.dtype) == ("webp", np.uint16) or (compression, channels) == ("webp", 1):
+        pytest.skip("WebP has 8 bits and colour")
+    samples = np.dstack([photo, photo[::-1, :, 0]])[..., :channels]
+    options = {"extrasamples": ["unassalpha"]} if channels == 4 else {}
+    lossless = {"compressionargs": {"lossless": True}} if compression == "webp" else {}
+    photometric = "minisblack" if channels == 1 else "rgb"
+    if channels == 1:
+        samples = samples[..., 0]
+    tifffile.imwrite(path, samples, photometric=photometric, compression=compression, **lossless, **options)
+    found = read_picture(path)
+    wanted = samples if channels == 1 else samples[..., :3]
+    assert found.pixels.shape == wanted.shape
+    assert np.abs(found.pixels.astype(float) - wanted).mean() / np.iinfo(photo.dtype).max < 0.01
+    assert (found.alpha is None) == (channels < 4)
+
+
+@pytest.mark.parametrize("planes", [False, True])
+def test_cmyk_with_alpha(path, photo, planes):
+    """As the same file without alpha, whose colours Pillow converts."""
+    inks = np.dstack([np.iinfo(photo.dtype).max - photo, photo[..., 0] // 3])
+    alpha = photo[::-1, :, 0]
+    tifffile.imwrite(path, inks, photometric="separated")
+    plain = read_picture(path)
+    samples = np.dstack([inks, alpha])
+    options = {"planarconfig": "separate"} if planes else {}
+    samples = np.moveaxis(samples, -1, 0) if planes else samples
+    tifffile.imwrite(path, samples, photometric="separated", extrasamples=["unassalpha"], **options)
+    found = read_picture(path)
+    np.testing.assert_array_equal(found.pixels, plain.pixels)
+    np.testing.assert_array_equal(found.alpha, np.rint(alpha / (257 if photo.dtype == np.uint16 else 1)))
+    assert found.notes == plain.notes
+
+
+@pytest.mark.parametrize(("count", "note"), [(1, "1 more channel is"), (2, "2 more channels are")])
+@pytest.mark.parametrize("photometric", ["rgb", "minisblack"])
+def test_further_channels_are_said(path, photo, photometric, count, note):
+    colours = photo if photometric == "rgb" else photo[..., :1]
+    samples = np.dstack([colours, *[photo[::-1, :, :1]] * count])
+    tifffile.imwrite(path, samples, photometric=photometric, planarconfig="contig", extrasamples=[0] * count)
+    found = read_picture(path)
+    np.testing.assert_array_equal(found.pixels, np.squeeze(colours))
+    assert found.alpha is None
+    assert [text for text in found.notes if text.startswith(note)]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+def test_an_orientation_in_xmp_alone_turns_nothing(tmp_path, photo, suffix):
+    if photo.dtype == np.uint16:
+        pytest.skip("Pillow writes 8 bits")
+    xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".tif":
+        tifffile.imwrite(path, photo, photometric="rgb", extratags=[(700, 1, len(xmp), xmp)])
+    else:
+        Image.fromarray(photo).save(path, xmp=xmp)
+    found = read_picture(path)
+    assert found.pixels.shape == photo.shape
+    assert not found.turned
