@@ -7,10 +7,8 @@ import torch
 
 from vdsrlib import records
 from vdsrlib.errors import InputError
-from vdsrlib.imaging.image_file import read_image
 from vdsrlib.models import checkpoint
 from vdsrlib.utils.device import versions
-from vdsrlib.viz import charts
 
 
 def test_write_record(tmp_path, tiny, capsys):
@@ -35,10 +33,3 @@ def test_stored_record(monkeypatch, tmp_path):
     assert records.stored_record("a.json") == {"psnr": 33.66}
     with pytest.raises(InputError, match=r"there is no stored result 'none\.json' in"):
         records.stored_record("none.json")
-
-
-def test_write_picture(tmp_path):
-    picture = charts.line_plot({"a": ([1, 2], [3, 4])}, "x", "y")
-    records.write_picture(tmp_path / "new" / "curve.png", picture)
-    assert read_image(tmp_path / "new" / "curve.png").shape[1] > 300
-    assert len(list((tmp_path / "new").iterdir())) == 1

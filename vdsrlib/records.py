@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from vdsrlib.errors import InputError
 from vdsrlib.models.checkpoint import Checkpoint
-from vdsrlib.utils.atomic import atomic, write_json
+from vdsrlib.utils.atomic import write_json
 from vdsrlib.utils.device import device_name, versions
 
 if TYPE_CHECKING:
     import torch
-    from matplotlib.figure import Figure  # takes half a second, which no command needs
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -53,12 +52,6 @@ def write_record(
         },
     )
     print(f"Results: {path}")
-
-
-def write_picture(path: str | Path, figure: Figure) -> None:
-    """Write a figure as PNG, atomically, beside the record of its numbers."""
-    with atomic(path) as temporary:
-        figure.savefig(temporary, format="png")
 
 
 def stored_path(name: str) -> Path:

@@ -17,11 +17,11 @@ from vdsrlib.inference.features import (
     receptive_field_map,
     survey,
 )
+from vdsrlib.inference.mosaic import mosaic
 from vdsrlib.inference.predict import predict
 from vdsrlib.models.vdsr import VDSR
 from vdsrlib.protocol import PAPER, REPLICATION
 from vdsrlib.training.dead_maps import count_dead_maps
-from vdsrlib.viz.mosaic import mosaic
 
 
 @pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "replication"])
@@ -147,7 +147,7 @@ def test_survey_of_a_large_image_stays_below_two_gigabytes():
     code = """
 import numpy as np, resource, sys
 from vdsrlib.inference.features import survey
-from vdsrlib.viz.mosaic import layer_view
+from vdsrlib.viz.layers import layer_view
 from vdsrlib.models.vdsr import VDSR
 from vdsrlib.protocol import PAPER
 ilr = np.random.default_rng(0).random((2048, 2048))

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import as_net
 from PIL import Image
@@ -28,7 +29,8 @@ from vdsrlib.inference.features import Layer, Survey, survey
 from vdsrlib.models import checkpoint
 from vdsrlib.protocol import PAPER, REPLICATION
 from vdsrlib.viz import panels, widgets
-from vdsrlib.viz.mosaic import CaptionedImage, layer_view
+from vdsrlib.viz.captioned import CaptionedImage
+from vdsrlib.viz.layers import layer_view
 
 pytest.importorskip("ipywidgets")
 
@@ -203,7 +205,7 @@ class TestImagePicker:
 
 def test_a_table_is_sorted_by_the_chosen_column():
     rows = [["baby", 10.0, 2.0], ["bird", 9.0, 3.0], ["woman", 30.5, 1.0]]
-    table = widgets.SortedTable(rows, ["image", "PSNR", "gain"], "gain")
+    table = widgets.SortedTable(pd.DataFrame(rows, columns=["image", "PSNR", "gain"]), "gain")
 
     def order():
         return re.findall("baby|bird|woman", table.table.value)

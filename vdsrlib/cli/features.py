@@ -38,10 +38,10 @@ def run(arguments: argparse.Namespace) -> int:
     from vdsrlib.evaluation.ground_truth import degrade_and_upscale
     from vdsrlib.imaging.image_file import read_with_notes, save_image
     from vdsrlib.inference.features import activations, sr_from_last_layer, survey
+    from vdsrlib.inference.mosaic import mosaic
     from vdsrlib.models import checkpoint
     from vdsrlib.utils.atomic import atomic_files
     from vdsrlib.utils.device import choose_device
-    from vdsrlib.viz.mosaic import mosaic
 
     folder, names = Path(arguments.output), []
     image, notes = read_with_notes(arguments.input)

@@ -1,33 +1,27 @@
-"""Every picture of the chapters: plain functions from arrays and numbers to a matplotlib figure.
+"""Rows and sheets of images, and what the widgets of chapter 5 show."""
 
-Mosaics and what the widgets show are a ``Picture`` instead: pixels and a caption, drawn in milliseconds.
-A figure's title or caption states its units and ranges. Nothing here computes a result.
-"""
-
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from PIL import ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from vdsrlib.errors import InputError
-from vdsrlib.imaging.colour import as_rgb, to_float, to_uint8
+from vdsrlib.imaging.colour import as_rgb, to_uint8
 from vdsrlib.imaging.crops import Box
 from vdsrlib.inference.upscale import Upscaled
-from vdsrlib.viz.charts import COLOURS, WIDTH, _figure
-from vdsrlib.viz.mosaic import CaptionedImage, _beside, _fit
+from vdsrlib.viz.captioned import CaptionedImage, beside, caption_font, fit
+from vdsrlib.viz.palette import COLOURS
+
+WIDTH = 840  # pixels of a row of images
+GAP = 8  # pixels of white between images
+LINE = 16  # pixels of a line of a title
 
 
-def _show(axes: Axes, image: np.ndarray, title: str = "") -> None:
-    axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_title(title, fontsize=9)
-    axes.axis("off")
+def image_row(images: Mapping[str, np.ndarray], box: Box | None = None, columns: int = 4) -> CaptionedImage:
+    """Lay images out side by side under their titles; with ``box``, its part of each, enlarged, below.
 
-
-def image_row(images: Mapping[str, np.ndarray], box: Box | None = None, columns: int = 4) -> Figure:
-    """Images side by side under their titles; with ``box``, its part of each, enlarged, below.
+    Every image is scaled to the width of its column: enlarged pixels stay squares, shrunk ones are averaged.
 
     Args:
         images: title -> float image in [0, 1], or uint8.
@@ -36,37 +30,87 @@ def image_row(images: Mapping[str, np.ndarray], box: Box | None = None, columns:
         columns: images a row.
     """
     columns = min(columns, len(images))
-    bands = -(-len(images) // columns)
-    pictures = [np.clip(to_float(image), 0, 1) for image in images.values()]
-    height, width = max(picture.shape[:2] for picture in pictures)
-    cell = WIDTH / columns
-    tall = [cell * height / width] + ([cell * box[2] / box[3]] if box else [])
-    size = WIDTH, bands * (sum(tall) + 0.35)
-    figure, axes = _figure(bands * len(tall), columns, *size, height_ratios=tall * bands)
-    for axis in axes.flat:
-        axis.axis("off")
-    for i, (title, picture) in enumerate(zip(images, pictures, strict=True)):
-        row, column = (i // columns) * len(tall), i % columns
-        _show(axes[row, column], picture, title)
+    side = (WIDTH + GAP) // columns - GAP
+    pictures = [to_uint8(image) for image in images.values()]
+    height = max(len(picture) for picture in pictures)
+    cells = []
+    for picture in pictures:
+        scaled = _to_width(picture, side)
+        parts = [scaled]
         if box:
-            top, left, rows, cols = (round(side * picture.shape[0] / height) for side in box)
-            _show(axes[row + 1, column], picture[top : top + rows, left : left + cols])
-            frame = Rectangle((left, top), cols, rows, fill=False, edgecolor=COLOURS[1], linewidth=1.2)
-            axes[row, column].add_patch(frame)
-    return figure
+            top, left, rows, cols = (round(length * len(picture) / height) for length in box)
+            parts.append(_to_width(picture[top : top + rows, left : left + cols], side))
+            factor = side / picture.shape[1]
+            corners = [round(factor * at) for at in (left, top, left + cols, top + rows)]
+            scaled = parts[0] = scaled.convert("RGB")
+            ImageDraw.Draw(scaled).rectangle(corners, outline=COLOURS[1], width=2)
+        cells.append(_stack(parts))
+    enlarged = all(picture.shape[1] <= side for picture in pictures)
+    return _sheet(list(images), cells, columns, side, "pixels" if enlarged else "photograph")
 
 
-def gallery(images: Mapping[str, np.ndarray], columns: int = 6) -> Figure:
-    """A contact sheet: every image whole, at one width, under its name and size in pixels."""
-    rows = -(-len(images) // columns)
-    cell = WIDTH / columns
-    figure, axes = _figure(rows, columns, WIDTH, rows * (0.8 * cell + 0.3))
-    for axis in axes.flat:
-        axis.axis("off")
-    for axis, (name, image) in zip(axes.flat, images.items(), strict=False):
-        _show(axis, np.clip(to_float(image), 0, 1))
-        axis.set_title(f"{name}\n{image.shape[1]}x{image.shape[0]}", fontsize=7.5)
-    return figure
+def gallery(images: Mapping[str, np.ndarray], columns: int = 6) -> CaptionedImage:
+    """Show every image whole, at one width, under its name and its size in pixels."""
+    side = (WIDTH + GAP) // columns - GAP
+    titles = [f"{name}\n{image.shape[1]}x{image.shape[0]}" for name, image in images.items()]
+    cells = [fit(to_uint8(image), side) for image in images.values()]
+    return _sheet(titles, cells, columns, side, "photograph")
+
+
+def _to_width(pixels: np.ndarray, width: int) -> Image.Image:
+    return fit(pixels, max(1, round(width * max(1, pixels.shape[0] / pixels.shape[1]))))
+
+
+def _stack(parts: Sequence[Image.Image]) -> Image.Image:
+    """Lay images out one below the other."""
+    size = parts[0].width, sum(part.height for part in parts) + GAP * (len(parts) - 1)
+    page, top = Image.new(parts[0].mode, size, "white"), 0
+    for part in parts:
+        page.paste(part, (0, top))
+        top += part.height + GAP
+    return page
+
+
+def _sheet(
+    titles: Sequence[str],
+    cells: Sequence[Image.Image],
+    columns: int,
+    side: int,
+    content: Literal["pixels", "photograph"],
+) -> CaptionedImage:
+    """Lay cells out in rows, each cell centred under its title, which is wrapped to the column's width."""
+    font = caption_font(12)
+    texts = [_wrap(title, side, font) for title in titles]
+    rows = [range(first, min(first + columns, len(cells))) for first in range(0, len(cells), columns)]
+    bands = [LINE * max(texts[i].count("\n") + 1 for i in row) + 4 for row in rows]
+    heights = [band + max(cells[i].height for i in row) for band, row in zip(bands, rows, strict=True)]
+    mode = "L" if all(cell.mode == "L" for cell in cells) else "RGB"
+    size = columns * (side + GAP) - GAP, sum(heights) + GAP * (len(rows) - 1)
+    page, top = Image.new(mode, size, "white"), 0
+    pen = ImageDraw.Draw(page)
+    for row, band, height in zip(rows, bands, heights, strict=True):
+        for column, i in enumerate(row):
+            middle = column * (side + GAP) + side // 2
+            pen.multiline_text((middle, top), texts[i], "black", font, "ma", spacing=3, align="center")
+            page.paste(cells[i], (middle - cells[i].width // 2, top + band))
+        top += height + GAP
+    caption = f"Images: {'; '.join(' '.join(title.split()) for title in titles)}."
+    return CaptionedImage(np.asarray(page), caption, content, titled=True)
+
+
+def _wrap(title: str, width: int, font: ImageFont.FreeTypeFont) -> str:
+    """Break a title's lines between words where they are wider than the column."""
+    lines = []
+    for line in title.split("\n"):
+        words, *rest = line.split(" ")
+        for word in rest:
+            if font.getlength(f"{words} {word}") > width:
+                lines.append(words)
+                words = word
+            else:
+                words += f" {word}"
+        lines.append(words)
+    return "\n".join(lines)
 
 
 def split_view(
@@ -78,7 +122,7 @@ def split_view(
     centre: tuple[float, float] = (0.5, 0.5),
     side: int = 560,
 ) -> CaptionedImage:
-    """One image to the left of a line, another to the right of it, both in place.
+    """Show one image to the left of a line and another to the right of it, both in place.
 
     Args:
         images: name -> image, uint8 or float in [0, 1], all of one height and width.
@@ -88,6 +132,9 @@ def split_view(
         zoom: how many times the shown part is smaller than the image, from 1.
         centre: of the shown part, down and across, 0 to 1; the part stays within the image.
         side: pixels of the picture's longer side.
+
+    Raises:
+        InputError: the two images differ in size.
     """
     one, two = (as_rgb(to_uint8(images[name])) for name in (left, right))
     if one.shape != two.shape:
@@ -99,7 +146,7 @@ def split_view(
         for place, length, part in zip(centre, one.shape, (rows, cols), strict=False)
     )
     window = slice(top, top + rows), slice(across, across + cols)
-    page, other = (_fit(image[window], side) for image in (one, two))
+    page, other = (fit(image[window], side) for image in (one, two))
     line = round(divider * page.width)
     page.paste(other.crop((line, 0, *other.size)), (line, 0))
     ImageDraw.Draw(page).line((line, 0, line, page.height), fill=COLOURS[1], width=2)
@@ -111,17 +158,20 @@ def split_view(
 
 
 def scale_view(resolved: Upscaled, scale: float, side: int = 288) -> CaptionedImage:
-    """LR, ILR, SR and HR at one scale, all enlarged to one size, with the scores in the caption.
+    """Show LR, ILR, SR and HR at one scale, all enlarged to one size, with the scores in the caption.
 
     Args:
         resolved: from ``degrade_and_upscale``, as it has the ground truth.
         scale: it was made with.
         side: pixels of each panel's longer side.
+
+    Raises:
+        InputError: there is no ground truth.
     """
     if resolved.hr is None or resolved.interpolation_score is None or resolved.network_score is None:
-        raise InputError("There is no ground truth to score; make the pictures with degrade_and_upscale.")
+        raise InputError("there is no ground truth to score; make the pictures with degrade_and_upscale")
     panels = [
-        _fit(as_rgb(to_uint8(each)), side) for each in (resolved.lr, resolved.ilr, resolved.sr, resolved.hr)
+        fit(as_rgb(to_uint8(each)), side) for each in (resolved.lr, resolved.ilr, resolved.sr, resolved.hr)
     ]
     (rows, cols), (height, width) = resolved.lr.shape[:2], resolved.hr.shape[:2]
     before, after = resolved.interpolation_score.psnr, resolved.network_score.psnr
@@ -129,4 +179,4 @@ def scale_view(resolved: Upscaled, scale: float, side: int = 288) -> CaptionedIm
         f"×{scale:.3g}. From the left: LR ({cols} x {rows} pixels); ILR, PSNR {before:.2f} dB; "
         f"SR, {after:.2f} dB ({after - before:+.2f}); HR ({width} x {height} pixels)."
     )
-    return CaptionedImage(_beside(panels), caption)
+    return CaptionedImage(beside(panels), caption)

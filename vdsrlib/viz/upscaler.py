@@ -2,7 +2,6 @@
 
 import base64
 import html
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,13 +25,11 @@ LARGEST = 30_000_000  # pixels of a result; the page has to hold it
 
 
 def bicubic_comparison(picture: Picture, result: Picture) -> bytes:
-    """Bicubic and network side by side, as PNG bytes: the same busy square of both."""
+    """Show bicubic and network side by side, and the same detailed square of both; as PNG bytes."""
     sr = to_float(result.pixels)
     bicubic = np.clip(imresize(to_float(picture.pixels), shape=sr.shape[:2]), 0, 1)
     box = most_detailed_crop(sr, 160) if min(sr.shape[:2]) > 1 else None
-    buffer = io.BytesIO()
-    panels.image_row({"bicubic": bicubic, "network": sr}, box, columns=2).savefig(buffer, format="png")
-    return buffer.getvalue()
+    return panels.image_row({"bicubic": bicubic, "network": sr}, box, columns=2).png()
 
 
 class Upscaler(ipywidgets.VBox):

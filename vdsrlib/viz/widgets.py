@@ -1,7 +1,7 @@
-"""Widgets for JupyterLab: thin faces of functions in ``figures``.
+"""Widgets for JupyterLab.
 
 A widget draws with a plain function, which the chapters call first: a fault in it stops the chapter.
-Within a callback, where a traceback would vanish in the server's log, it becomes a sentence.
+Within a callback, a traceback would vanish in the server's log, so the error becomes a sentence.
 """
 
 import html
@@ -13,15 +13,17 @@ from typing import Any
 
 import ipywidgets
 import numpy as np
+import pandas as pd
 from IPython.display import display
-from tabulate import tabulate
 
 from vdsrlib.datasets.catalog import EMBEDDED_TEST, EMBEDDED_TRAIN, embedded, list_images
 from vdsrlib.errors import InputError
 from vdsrlib.imaging.image_file import read_image
 from vdsrlib.inference.features import Survey
 from vdsrlib.viz import panels
-from vdsrlib.viz.mosaic import CaptionedImage, layer_view
+from vdsrlib.viz.captioned import CaptionedImage
+from vdsrlib.viz.layers import layer_view
+from vdsrlib.viz.tables import Table
 
 WIDE = {"width": "420px"}
 STATIC = "(A widget: open this chapter in JupyterLab and run it.)"
@@ -106,7 +108,7 @@ def comparison_slider(images: Mapping[str, np.ndarray], left: str, right: str) -
     """Two images on one another, with a line to move between them, and a magnifier.
 
     Args:
-        images: name -> image, as for ``figures.divided``.
+        images: name -> image, as for ``panels.split_view``.
         left: name of the one that is to the left of the line at first.
         right: name of the other.
     """
@@ -131,7 +133,7 @@ def scale_explorer(pictures: Mapping[float, CaptionedImage]) -> Panel:
     """A slider over scales.
 
     Args:
-        pictures: scale -> picture, as of ``figures.scale_view``, ascending.
+        pictures: scale -> picture, from ``panels.scale_view``; ascending.
     """
     options = [(f"{scale:.3g}", scale) for scale in pictures]
     scale = ipywidgets.SelectionSlider(options=options, description="scale (×)", layout=WIDE)
@@ -211,14 +213,13 @@ class SortedTable(ipywidgets.VBox):
     """A table, sorted by the column that is chosen.
 
     Args:
-        rows: texts and numbers; numbers are shown with two decimals.
-        heads: a name a column.
+        frame: texts and numbers; numbers are shown with two decimals.
         by: the column to sort by at first.
     """
 
-    def __init__(self, rows: Sequence[Sequence[Any]], heads: Sequence[str], by: str) -> None:
-        self.rows, self.heads = rows, list(heads)
-        self.by = ipywidgets.Dropdown(options=self.heads, value=by, description="sort by")
+    def __init__(self, frame: pd.DataFrame, by: str) -> None:
+        self.frame = frame
+        self.by = ipywidgets.Dropdown(options=list(frame.columns), value=by, description="sort by")
         self.order = ipywidgets.ToggleButtons(options=["falling", "rising"], description="order")
         self.table = ipywidgets.HTML()
         for control in (self.by, self.order):
@@ -228,16 +229,15 @@ class SortedTable(ipywidgets.VBox):
 
     def redraw(self, _: object = None) -> None:
         """Sort and show."""
-        column = self.heads.index(self.by.value)
-        rows = sorted(self.rows, key=lambda row: row[column], reverse=self.order.value == "falling")
-        self.table.value = tabulate(rows, self.heads, tablefmt="html", floatfmt=".2f")
+        rows = self.frame.sort_values(self.by.value, ascending=self.order.value == "rising", kind="stable")
+        self.table.value = Table(rows.reset_index(drop=True)).to_html()
 
     def __repr__(self) -> str:
         return STATIC
 
 
 def read_upload(name: str, content: bytes) -> np.ndarray:
-    """Decode an uploaded file as ``images.read_image`` does; its name is for the message alone.
+    """Decode an uploaded file as ``image_file.read_image`` does; its name is for the message alone.
 
     Raises:
         InputError: it is no image that can be decoded whole.
