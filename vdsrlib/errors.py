@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-class InputError(Exception):
+class InputError(ValueError):
     """The user's input is wrong; the message says what is wrong and what is allowed."""
 
 

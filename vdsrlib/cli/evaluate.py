@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from vdsrlib.cli.console import print_problem, print_result
-from vdsrlib.cli.parser import Commands, Parser, add_device, add_weights
+from vdsrlib.cli.parser import Commands, Parser, add_device, add_weights, with_message
 from vdsrlib.utils.parsing import parse_scale
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def _add_options(parser: Parser) -> None:
     add_device(parser)
     add_weights(parser)
     parser.add_argument("--images", required=True, metavar="DIR", help="folder, or a set's name in VDSR_DATA")
-    parser.add_argument("--scale", required=True, type=parse_scale)
+    parser.add_argument("--scale", required=True, type=with_message(parse_scale))
     parser.add_argument("--protocol", choices=PROTOCOLS, help="default: the weights' own")
     parser.add_argument(
         "--ensemble", action="store_true", help="mean over eight orientations, 8 times the work"

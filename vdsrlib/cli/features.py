@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vdsrlib.cli.console import print_result
-from vdsrlib.cli.parser import Commands, Parser, add_device, add_weights
+from vdsrlib.cli.parser import Commands, Parser, add_device, add_weights, with_message
 from vdsrlib.utils.parsing import parse_scale
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def _add_options(parser: Parser) -> None:
     add_weights(parser)
     parser.add_argument("input", metavar="IMAGE")
     parser.add_argument("output", metavar="OUTDIR")
-    parser.add_argument("--scale", required=True, type=parse_scale)
+    parser.add_argument("--scale", required=True, type=with_message(parse_scale))
     parser.add_argument(
         "--force", action="store_true", help="use a folder that is not empty; replace files in it"
     )

@@ -2,9 +2,11 @@
 
 import argparse
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 from vdsrlib.errors import InputError
+
+Value = TypeVar("Value")
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,6 +50,18 @@ def add_weights(parser: Parser) -> None:
         metavar="FILE",
         help="safetensors of this project, or the authors' .mat; default: the shipped ones",
     )
+
+
+def with_message(parse: Callable[[str], Value]) -> Callable[[str], Value]:
+    """Make an option's type of ``parse``: argparse replaces the message of any other ValueError."""
+
+    def parsed(text: str) -> Value:
+        try:
+            return parse(text)
+        except InputError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return parsed
 
 
 def whole_number(text: str) -> int:

@@ -3,7 +3,7 @@
 import argparse
 
 from vdsrlib.cli.console import is_main_process, print_result
-from vdsrlib.cli.parser import Commands, Parser, add_device
+from vdsrlib.cli.parser import Commands, Parser, add_device, with_message
 from vdsrlib.utils.parsing import parse_rescale_factors, parse_scales
 
 CHANGES = (
@@ -54,10 +54,12 @@ def _add_options(parser: Parser) -> None:
     parser.add_argument("--skip-broken", action="store_true", help="leave out images that cannot be read")
     fields = parser.add_argument_group("changes to the recipe")
     fields.add_argument("--protocol", choices=PROTOCOLS, help="colour, degradation and range")
-    fields.add_argument("--scales", type=parse_scales, help="such as 2_3_4")
+    fields.add_argument("--scales", type=with_message(parse_scales), help="such as 2_3_4")
     fields.add_argument("--patch-size", type=int)
     fields.add_argument(
-        "--rescale-factors", type=parse_rescale_factors, help="sizes of every image, such as 1_0.7_0.5"
+        "--rescale-factors",
+        type=with_message(parse_rescale_factors),
+        help="sizes of every image, such as 1_0.7_0.5",
     )
     fields.add_argument(
         "--hard-mining-candidates", type=int, help="patches drawn for every one used, the hardest"

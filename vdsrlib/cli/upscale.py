@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vdsrlib.cli.console import as_sentence, print_problem, print_result
-from vdsrlib.cli.parser import Commands, Parser, add_device, add_weights, whole_number
+from vdsrlib.cli.parser import Commands, Parser, add_device, add_weights, whole_number, with_message
 from vdsrlib.errors import InputError
 from vdsrlib.utils.parsing import parse_scale, parse_size
 
@@ -33,8 +33,8 @@ def _add_options(parser: Parser) -> None:
     parser.add_argument("input", metavar="IN", help="an image, or a folder of images")
     parser.add_argument("output", metavar="OUT", help="a name that ends in the format; a folder for a folder")
     size = parser.add_mutually_exclusive_group(required=True)
-    size.add_argument("--scale", type=parse_scale, help="any number above 1, up to 8")
-    size.add_argument("--size", type=parse_size, metavar="WxH", help="pixels of the result")
+    size.add_argument("--scale", type=with_message(parse_scale), help="any number above 1, up to 8")
+    size.add_argument("--size", type=with_message(parse_size), metavar="WxH", help="pixels of the result")
     parser.add_argument(
         "--ground-truth",
         action="store_true",

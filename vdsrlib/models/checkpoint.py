@@ -159,7 +159,7 @@ def _load_safetensors(path: Path) -> tuple[VDSR, dict[str, Any]]:
             raise InputError(f"residual {residual!r}")
         with torch.device("meta"):  # no memory is taken by what the metadata claim until the tensors agree
             model = VDSR(info["depth"], info["width"], info["channels"], residual=residual)
-    except (TypeError, ValueError, InputError) as error:
+    except (TypeError, ValueError) as error:
         raise InputError(f"{path}: its metadata is damaged ({error}).") from error
     _fill(model, tensors, path)
     return model, info

@@ -109,7 +109,7 @@ def parse_rule(text: str) -> str:
         if (name == "none") == bool(colon):
             raise ValueError
         return f"{name}:{float(theta):g}" if colon else name
-    except (ValueError, InputError):
+    except ValueError:
         raise InputError(f"{text!r} is no clipping rule; write none, value:1e-4 or norm:0.04.") from None
 
 
@@ -124,7 +124,7 @@ def parse_learning_rate(text: str) -> float:
     """Read a learning rate that a recipe may have."""
     try:
         return get_recipe("paper", learning_rate=float(text)).learning_rate
-    except (ValueError, InputError):
+    except ValueError:
         raise InputError(f"{text!r} is no learning rate; write for example 0.1,0.01.") from None
 
 
@@ -133,7 +133,7 @@ def parse_change(text: str) -> str:
     try:
         get_recipe("best", **_read_changes(text))
         return text
-    except (AttributeError, KeyError, ValueError, InputError) as error:
+    except (AttributeError, KeyError, ValueError) as error:
         why = f" ({error})" if isinstance(error, InputError) else ""
         raise InputError(
             f"{text!r} is no change of a recipe{why}; write for example loss=mse, rescale_factors=1_0.8, or "
