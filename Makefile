@@ -35,6 +35,7 @@ notebooks: tutorial
 	cp runs/tutorial/*.ipynb notebooks/
 
 test: .venv/installed
+	$(BIN)/python -m pytest --doctest-modules vdsrlib
 	$(BIN)/python -m pytest tests
 	rm -rf runs/nbval
 	mkdir -p runs/nbval
