@@ -1,16 +1,18 @@
 """The tables of docs/ hold what was measured, and what was published."""
 
-import json
 from pathlib import Path
 
 import pytest
+
+from vdsrlib.evaluation.evaluate import mean_scores
+from vdsrlib.records import stored_record, stored_scores
 
 ROOT = Path(__file__).parents[1]
 COMBINATIONS = ("2", "3", "4", "2_3", "2_4", "3_4", "2_3_4")
 
 
 def record(name):
-    return json.loads((ROOT / "vdsrlib/results" / f"{name}.json").read_text(encoding="utf-8"))
+    return stored_record(f"{name}.json")
 
 
 def page(name):
@@ -21,17 +23,16 @@ def row(*cells):
     return f"| {' | '.join(cells)} |"
 
 
-def scores(*names):
-    """The mean scores of a network, as "PSNR / SSIM": (set, scale, network) -> method -> text."""
-    return {
-        (images, scale, network): {
-            method: f"{mean['psnr']:.2f} / {mean['ssim']:.4f}" for method, mean in found["mean"].items()
-        }
-        for name in names
-        for images, by_scale in record(name)["results"]["scores"].items()
-        for scale, networks in by_scale.items()
-        for network, found in networks.items()
-    }
+def means(*names):
+    """The mean scores in stored evaluations: set, scale, method."""
+    return mean_scores(stored_scores(*(f"{name}.json" for name in names)), ["set", "scale", "method"])
+
+
+def texts(*names):
+    """The mean scores as "PSNR / SSIM": (set, scale) -> method -> text."""
+    found = means(*names)
+    text = found.psnr.map("{:.2f}".format) + " / " + found.ssim.map("{:.4f}".format)
+    return text.rename("{:g}".format, level="scale").unstack("method").to_dict("index")
 
 
 def published(rules, images, scale):
@@ -41,32 +42,29 @@ def published(rules, images, scale):
 
 
 def test_table_3_of_the_paper():
-    measured = scores("04_evaluate", "04_evaluate_urban100")
-    cells = [key[:2] for key in measured if key[2] == "ours"]
-    assert len(cells) == 12
-    for images, scale in cells:
-        ours, theirs = (measured[images, scale, network] for network in ("ours", "the authors' weights"))
+    measured = texts("04_evaluate", "04_evaluate_urban100")
+    assert len(measured) == 12
+    for (images, scale), found in measured.items():
         told = published("paper", images, scale)["VDSR"]
-        line = row(images, f"×{scale}", ours["interpolation"], told, theirs["model"], ours["model"])
-        assert line in page("reproducing")
+        ours, theirs = found["ours"], found["the authors' weights"]
+        assert row(images, f"×{scale}", found["interpolation"], told, theirs, ours) in page("reproducing")
 
 
 def test_the_authors_weights_are_as_near_as_the_page_says():
-    for name in ("04_evaluate", "04_evaluate_urban100"):
-        for images, by_scale in record(name)["results"]["scores"].items():
-            for scale, found in by_scale.items():
-                psnr = found["the authors' weights"]["mean"]["model"]["psnr"]
-                told = record("published")["paper"]["Table 3"][images][scale]["VDSR"][0]
-                assert abs(psnr - told) < (0.04 if images == "Set14" else 0.01)
+    found = means("04_evaluate", "04_evaluate_urban100").psnr.xs("the authors' weights", level="method")
+    assert len(found) == 12
+    for (images, scale), psnr in found.items():
+        told = record("published")["paper"]["Table 3"][images][f"{scale:g}"]["VDSR"][0]
+        assert abs(psnr - told) < (0.04 if images == "Set14" else 0.01)
 
 
 def test_table_3_of_the_replication():
-    measured = scores("04_evaluate_replication", "04_evaluate_replication_urban100")
+    measured = texts("04_evaluate_replication", "04_evaluate_replication_urban100")
     assert len(measured) == 12
-    for (images, scale, _), ours in measured.items():
+    for (images, scale), ours in measured.items():
         theirs = published("replication", images, scale)
         line = row(
-            images, f"×{scale}", theirs["interpolation"], ours["interpolation"], theirs["VDSR"], ours["model"]
+            images, f"×{scale}", theirs["interpolation"], ours["interpolation"], theirs["VDSR"], ours["ours"]
         )
         assert line in page("replication")
 

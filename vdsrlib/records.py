@@ -16,6 +16,7 @@ from vdsrlib.utils.atomic import write_json
 from vdsrlib.utils.device import device_name, versions
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
 
 RESULTS = Path(__file__).parent / "results"
@@ -76,3 +77,27 @@ def stored_record(name: str) -> dict[str, Any]:
         InputError: there is no stored record of that name.
     """
     return json.loads(stored_path(name).read_text(encoding="utf-8"))
+
+
+def stored_scores(*names: str) -> pd.DataFrame:
+    """Read the scores of stored evaluations, the records ``04_evaluate*.json`` of chapter 4.
+
+    Args:
+        names: of the records, one below the other in the frame.
+
+    Returns:
+        A row for a set, an image, a scale and a method: its PSNR in dB and its SSIM.
+
+    >>> scores = stored_scores("04_evaluate.json", "04_evaluate_urban100.json")
+    >>> [*scores.columns]
+    ['set', 'image', 'scale', 'method', 'psnr', 'ssim']
+    >>> [*scores.method.unique()]
+    ['interpolation', 'ours', "the authors' weights"]
+
+    Raises:
+        InputError: there is no stored record of that name.
+    """
+    import pandas as pd
+
+    rows = [row for name in names for row in stored_record(name)["results"]["scores"]]
+    return pd.DataFrame(rows)

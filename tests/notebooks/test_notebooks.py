@@ -16,9 +16,10 @@ import nbformat
 import pytest
 
 from vdsrlib.datasets.catalog import list_images
-from vdsrlib.evaluation.evaluate import evaluate
+from vdsrlib.evaluation.evaluate import evaluate, mean_scores
 from vdsrlib.models.checkpoint import DEFAULT, WEIGHTS, load
 from vdsrlib.records import stored_record as stored
+from vdsrlib.records import stored_scores
 from vdsrlib.utils.hashing import hash_file
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -182,6 +183,12 @@ def test_papermill_does_not_replace_the_photograph(papermill, tmp_path, photo_fi
     assert photo_file.read_bytes() == before
 
 
+def means(*names, method):
+    """The mean scores of a method in stored evaluations, by set and scale."""
+    scores = stored_scores(*(f"{name}.json" for name in names))
+    return mean_scores(scores[scores.method == method], ["set", "scale"])
+
+
 def test_the_measured_results_are_of_the_shipped_weights():
     for name, weights in {**TABLES, **SWEEPS}.items():
         assert stored(f"{name}.json")["weights"]["sha256"] == hash_file(weights)
@@ -199,12 +206,10 @@ def test_the_measured_results_are_of_the_shipped_weights():
 def test_the_luma_weights_are_above_the_paper():
     """In every cell of its Table 3, in PSNR by as much as the README says."""
     published, differences = stored("published.json")["paper"]["Table 3"], []
-    for name in ("04_evaluate", "04_evaluate_urban100"):
-        for benchmark, by_scale in stored(f"{name}.json")["results"]["scores"].items():
-            for scale, found in by_scale.items():
-                ours, (psnr, ssim) = found["ours"]["mean"]["model"], published[benchmark][scale]["VDSR"]
-                differences.append(ours["psnr"] - psnr)
-                assert ours["ssim"] > ssim
+    for (benchmark, scale), ours in means("04_evaluate", "04_evaluate_urban100", method="ours").iterrows():
+        psnr, ssim = published[benchmark][f"{scale:g}"]["VDSR"]
+        differences.append(ours.psnr - psnr)
+        assert ours.ssim > ssim
     assert len(differences) == 12
     assert (round(min(differences), 2), round(max(differences), 2)) == (0.01, 0.27)
 
@@ -232,25 +237,21 @@ def test_table_2_is_complete_and_of_one_recipe():
 
 def test_the_numbers_in_the_readme_are_the_measured_ones():
     readme = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
-    ours, replicated = (
-        stored(f"{name}.json")["results"]["scores"]["Set5"].values()
-        for name in ("04_evaluate", "04_evaluate_replication")
-    )
+
+    def on_set5(name, method):
+        return means(name, method=method).psnr["Set5"]
+
     published = stored("published.json")["replication"]["Table 3"]["Set5"].values()
     rows = {
-        "interpolation": [found["ours"]["mean"]["interpolation"]["psnr"] for found in ours],
-        "the authors' weights": [found["the authors' weights"]["mean"]["model"]["psnr"] for found in ours],
+        "interpolation": on_set5("04_evaluate", "interpolation"),
+        "the authors' weights": on_set5("04_evaluate", "the authors' weights"),
         "the paper's recipe, as we read it": [
             scores["model"] for scores in stored("03_recipe_paper.json")["validation"][-1]["psnr"].values()
         ],
-        "the weights in this package": [found["ours"]["mean"]["model"]["psnr"] for found in ours],
-        "interpolation, `replication`": [
-            found["ours"]["mean"]["interpolation"]["psnr"] for found in replicated
-        ],
+        "the weights in this package": on_set5("04_evaluate", "ours"),
+        "interpolation, `replication`": on_set5("04_evaluate_replication", "interpolation"),
         "the replication's VDSR, `replication`": [found["VDSR"][0] for found in published],
-        "the RGB weights in this package, `replication`": [
-            found["ours"]["mean"]["model"]["psnr"] for found in replicated
-        ],
+        "the RGB weights in this package, `replication`": on_set5("04_evaluate_replication", "ours"),
     }
     for name, values in rows.items():
         assert f"| {name} | {' | '.join(f'{value:.2f}' for value in values)} |" in readme
@@ -275,10 +276,9 @@ def test_what_the_recipe_of_the_paper_lacks_is_length():
 
 def test_the_rgb_weights_are_above_every_figure_of_the_replication():
     published, pairs = stored("published.json")["replication"], []
-    for name in ("04_evaluate_replication", "04_evaluate_replication_urban100"):
-        for benchmark, by_scale in stored(f"{name}.json")["results"]["scores"].items():
-            for scale, found in by_scale.items():
-                pairs.append((found["ours"]["mean"]["model"], published["Table 3"][benchmark][scale]["VDSR"]))
+    ours = means("04_evaluate_replication", "04_evaluate_replication_urban100", method="ours")
+    for (benchmark, scale), found in ours.iterrows():
+        pairs.append((found, published["Table 3"][benchmark][f"{scale:g}"]["VDSR"]))
     assert len(pairs) == 12
     for image, by_scale in published["Figure 5"].items():
         sweep = stored(f"06_{image}_replication.json")["results"]["sweep"]
@@ -301,10 +301,9 @@ def test_the_networks_for_one_scale_are_above_the_replications_at_that_scale():
 def test_the_shipped_weights_are_above_interpolation_everywhere():
     """Every cell of the committed tables and every scale of Figure 5, the smallest included."""
     for name in TABLES:
-        for by_scale in stored(f"{name}.json")["results"]["scores"].values():
-            for found in by_scale.values():
-                mean = found["ours"]["mean"]
-                assert mean["model"]["psnr"] > mean["interpolation"]["psnr"]
+        interpolation, ours = (means(name, method=method).psnr for method in ("interpolation", "ours"))
+        assert len(ours) == len(interpolation)
+        assert (ours > interpolation).all()
     for name in SWEEPS:
         sweep = stored(f"{name}.json")["results"]["sweep"]
         assert [*sweep] == ["1.5", "2", "2.5", "3", "3.5", "4"]
@@ -317,35 +316,37 @@ def test_the_shipped_weights_are_above_interpolation_everywhere():
     [("04_evaluate", ("ours", "the authors' weights")), ("04_evaluate_replication", ("ours",))],
 )
 def test_table_3_is_complete(name, columns):
-    sets = stored(f"{name}.json")["results"]["scores"]
-    sets |= stored(f"{name}_urban100.json")["results"]["scores"]
-    assert [*sets] == ["Set5", "Set14", "B100", "Urban100"]
-    for test_name, by_scale in sets.items():
-        for column in columns:
-            counts = {scale: len(found[column]["images"]) for scale, found in by_scale.items()}
-            assert counts == dict.fromkeys("234", int(test_name.strip("BSetUrban")))
+    scores = stored_scores(f"{name}.json", f"{name}_urban100.json")
+    assert [*scores["set"].unique()] == ["Set5", "Set14", "B100", "Urban100"]
+    counts = scores.groupby(["set", "scale", "method"]).image.nunique()
+    assert len(counts) == 4 * 3 * (1 + len(columns))
+    for (test_name, scale, method), count in counts.items():
+        assert scale in (2, 3, 4)
+        assert method in ("interpolation", *columns)
+        assert count == int(test_name.strip("BSetUrban"))
+    assert not scores.duplicated(["set", "image", "scale", "method"]).any()
 
 
 def test_eight_orientations_are_a_column_of_their_own_and_better():
-    for by_scale in stored("04_evaluate_ensemble.json")["results"]["scores"].values():
-        for found in by_scale.values():
-            eight = found["ours, eight orientations"]["mean"]["model"]["psnr"]
-            assert eight > found["ours"]["mean"]["model"]["psnr"]
+    name = "04_evaluate_ensemble"
+    once, eight = (means(name, method=method).psnr for method in ("ours", "ours, eight orientations"))
+    assert len(eight) == len(once) == 3
+    assert (eight > once).all()
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_measured_cells_are_reproduced(data, name):
     """Set5 at x2 whole, and one image of each other set at x3."""
     network = load(TABLES[name], "cpu")
-    for test_name, by_scale in stored(f"{name}.json")["results"]["scores"].items():
-        scale, count = ("2", 5) if test_name == "Set5" else ("3", 1)
+    scores = stored_scores(f"{name}.json").set_index(["set", "scale", "image", "method"])[["psnr", "ssim"]]
+    for test_name in scores.index.unique("set"):
+        scale, count = (2, 5) if test_name == "Set5" else (3, 1)
         paths = list_images(data / test_name)[:count]
-        found = evaluate(network, paths, scale).set_index(["image", "method"])
-        for cell in by_scale[scale]["ours"]["images"][:count]:
-            for method in ("interpolation", "model"):
-                row = found.loc[cell["name"], method]
-                assert row.psnr == pytest.approx(cell[method]["psnr"], abs=0.01)
-                assert row.ssim == pytest.approx(cell[method]["ssim"], abs=0.0005)
+        for row in evaluate(network, paths, scale).itertuples():
+            method = "ours" if row.method == "model" else row.method
+            psnr, ssim = scores.loc[test_name, scale, row.image, method]
+            assert row.psnr == pytest.approx(psnr, abs=0.01)
+            assert row.ssim == pytest.approx(ssim, abs=0.0005)
 
 
 @pytest.mark.parametrize(("name", "scale"), [("paper-2", 3), ("replication-2_3_4", 4)])
