@@ -79,17 +79,39 @@ def at_epoch(scores: "pd.DataFrame", epoch: float = EPOCHS) -> "pd.DataFrame":
     ]
 
 
-def curve(rows: "pd.DataFrame", x: str, y: str) -> Curve:
-    """Average column ``y`` over the seeds at every value of column ``x``."""
+def curves(rows: "pd.DataFrame", x: str, y: str, by: str) -> dict[str, Curve]:
+    """Average column ``y`` over the seeds at every value of column ``x``, apart for each value of ``by``.
+
+    >>> import pandas as pd
+    >>> runs = pd.DataFrame({"value": [5, 5, 8], "gain": [1.0, 3.0, 4.0], "scale": 2.0})
+    >>> curves(runs, "value", "gain", by="scale")
+    {'×2': ([5, 8], [2.0, 4.0], [1.0, 4.0], [3.0, 4.0])}
+    """
+    return {
+        f"×{key:g}" if by == "scale" else str(key): _curve(group, x, y)
+        for key, group in rows.groupby(by, sort=False)
+    }
+
+
+def _curve(rows: "pd.DataFrame", x: str, y: str) -> Curve:
     found = rows[y].where(np.isfinite(rows[y])).groupby(rows[x]).agg(["mean", "min", "max"])
     return (found.index.to_list(), *(found[name].to_list() for name in found))
 
 
+def describe_runs(runs: Sequence[Result], study: str) -> str:
+    """Say what all runs of a study share: depth, width, steps and patches, unless it is what they vary."""
+    recipe = runs[0]["recipe"]
+    depth = "" if study == "depth" else f"depth {recipe['depth']}, "
+    steps = "steps" if study == "steps" else f"{recipe['steps']} steps"
+    patches = f"{recipe['batch_size']} patches of {recipe['patch_size']} × {recipe['patch_size']}"
+    return f"{depth}width {recipe['width']}, {steps} of {patches}"
+
+
 def spread(values: "pd.Series[float]") -> str:
-    """Format the mean, the least and the greatest of some numbers; nothing where one is missing."""
-    if not np.isfinite(values).any():
-        return ""
+    """Format the mean, the least and the greatest of the finite numbers; nothing where there are none."""
     values = values[np.isfinite(values)]
+    if values.empty:
+        return ""
     return f"{values.mean():.2f} ({values.min():.2f} to {values.max():.2f})"
 
 
