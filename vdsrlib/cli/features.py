@@ -1,7 +1,6 @@
 """``vdsr features``."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vdsrlib.cli.console import print_result
@@ -42,8 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
     from vdsrlib.models import checkpoint
     from vdsrlib.utils.atomic import atomic_files
     from vdsrlib.utils.device import choose_device
+    from vdsrlib.utils.paths import user_path
 
-    folder, names = Path(arguments.output), []
+    folder, names = user_path(arguments.output), []
     image, notes = read_with_notes(arguments.input)
     loaded = checkpoint.load(arguments.weights, choose_device(arguments.device))
     more = explain_out_of_memory(arguments.input, "take a part of it")

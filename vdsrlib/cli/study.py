@@ -1,7 +1,6 @@
 """``vdsr study``."""
 
 import argparse
-from pathlib import Path
 
 from vdsrlib.cli.console import is_main_process, print_problem, print_result
 from vdsrlib.cli.parser import Commands, Parser, add_device
@@ -40,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     from vdsrlib.studies.images import study_images
     from vdsrlib.utils.atomic import check_overwrite, check_writable
     from vdsrlib.utils.device import choose_device
+    from vdsrlib.utils.paths import user_path
 
     study, name, size = definitions.get_study(arguments.name), arguments.name, arguments.size
     changes = {field: getattr(arguments, field) for field in CHANGES}
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if arguments.out:
         check_overwrite(arguments.out, force=True)
-        check_writable(Path(arguments.out).parent)
+        check_writable(user_path(arguments.out).parent)
     if is_main_process():
         cost = f"{len(grid)} runs, {definitions.petaflops(grid):.2g} PFLOP"
         print_result(f"{study.source}: {study.claim}? {cost}")

@@ -60,8 +60,9 @@ def run(arguments: argparse.Namespace) -> int:
     from vdsrlib.models import checkpoint
     from vdsrlib.utils.atomic import check_overwrite, check_writable
     from vdsrlib.utils.device import choose_device
+    from vdsrlib.utils.paths import user_path
 
-    source, target = Path(arguments.input), Path(arguments.output)
+    source, target = user_path(arguments.input), user_path(arguments.output)
     if arguments.ground_truth and arguments.size:
         raise InputError("--ground-truth needs a --scale, by which the image is first made small.")
     folder = os.path.isdir(source)  # noqa: PTH112  which answers for any name, however long

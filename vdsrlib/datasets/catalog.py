@@ -51,18 +51,29 @@ def embedded(names: Sequence[str]) -> list[Path]:
 def data_root(data_path: str | Path | None = None) -> Path | None:
     """Find the folder of data sets: ``data_path``, else the variable VDSR_DATA, else None.
 
+    A relative VDSR_DATA counts from the current folder. If nothing is there, it counts from the folder of the
+    shell that started the program, which the kernel of a notebook has left; the variable PWD names it.
+
     Raises:
         InputError: the folder does not exist, or cannot be reached.
     """
-    chosen = data_path or os.environ.get("VDSR_DATA")
-    if not chosen:
+    if data_path:
+        root, source = user_path(data_path), "data_path"
+    elif variable := os.environ.get("VDSR_DATA"):
+        root, source = _from_shell(user_path(variable)), "The variable VDSR_DATA"
+    else:
         return None
-    root = user_path(chosen)
     with explain_read_error(root):
         if not root.is_dir():
-            source = "data_path" if data_path else "The variable VDSR_DATA"
             raise InputError(f"{source} names {root}, which is not a folder.")
     return root
+
+
+def _from_shell(path: Path) -> Path:
+    """Look for a relative path from the shell's folder, if nothing is there from the current one."""
+    started = Path(os.environ.get("PWD", ""), path)
+    # os.path answers for any name, however long, and wherever a link leads.
+    return started if os.path.exists(started) and not os.path.lexists(path) else path  # noqa: PTH110
 
 
 def list_images(folder: str | Path, suffixes: Collection[str] = FORMATS) -> list[Path]:

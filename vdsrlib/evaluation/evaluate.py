@@ -24,6 +24,7 @@ from vdsrlib.protocol import PAPER, Protocol, Score, get_protocol
 from vdsrlib.utils.distributed import World
 from vdsrlib.utils.hashing import hash_file
 from vdsrlib.utils.parsing import parse_scales
+from vdsrlib.utils.paths import user_path
 
 if TYPE_CHECKING:  # takes half a second, which enlarging does not need
     import pandas as pd
@@ -75,7 +76,8 @@ def evaluate(
     jobs = list(itertools.product(_paths(images), parse_scales(scales)))
     if net and predict is not predict_luma:
         check_channels(net.model, rules)
-    score = partial(_score, net, rules, predict=predict, cache=ScoreCache(Path(cache)) if cache else None)
+    kept = ScoreCache(user_path(cache)) if cache else None
+    score = partial(_score, net, rules, predict=predict, cache=kept)
     found, failed = _score_all(score, jobs, world or World(torch.device("cpu")), skip_broken)
     if not found:
         raise InputError(" ".join(failed))
@@ -118,7 +120,7 @@ def _rules(net: Checkpoint | None, protocol: Protocol | str | None) -> Protocol:
 
 
 def _paths(images: str | Path | Iterable[str | Path]) -> list[Path]:
-    paths = image_set(images) if isinstance(images, str | Path) else [Path(path) for path in images]
+    paths = image_set(images) if isinstance(images, str | Path) else [user_path(path) for path in images]
     if not paths:
         raise InputError("there is no image to score")
     check_unique_stems(paths)

@@ -20,6 +20,7 @@ from vdsrlib.imaging.metadata import UPRIGHT, matching_profile, orientation_of_e
 from vdsrlib.imaging.png import insert_png_profile, read_png
 from vdsrlib.imaging.tiff import read_tiff
 from vdsrlib.utils.atomic import atomic
+from vdsrlib.utils.paths import user_path
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
             samples of more than 16 bits or of a kind that is not known here, or more pixels than
             ``max_pixels``.
     """
+    path = user_path(path)
     with decoding(path):
         check_not_raw(path)
         decoded = read_png(path, max_pixels) or read_tiff(path, max_pixels) or _read_other(path, max_pixels)
@@ -82,6 +84,7 @@ def open_image(path: str | Path) -> ImageFile.ImageFile:
     Raises:
         InputError: there is no such file, or it is no such image.
     """
+    path = user_path(path)
     with decoding(path):
         return open_with_pillow(path)
 

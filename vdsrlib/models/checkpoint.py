@@ -21,6 +21,7 @@ from vdsrlib.utils.atomic import atomic
 from vdsrlib.utils.device import choose_device
 from vdsrlib.utils.hashing import hash_file
 from vdsrlib.utils.parsing import parse_scales
+from vdsrlib.utils.paths import user_path
 
 FORMAT = "vdsrlib weights 1"
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -116,7 +117,7 @@ def load(name_or_path: str | Path | None = None, device: torch.device | str = "a
 
 def _find(name_or_path: str | Path) -> Path:
     """The file of a path or of a shipped name."""
-    path = Path(name_or_path)
+    path = user_path(name_or_path)
     with explain_read_error(path):
         if path.is_file():
             return path

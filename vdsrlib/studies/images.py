@@ -16,6 +16,7 @@ from vdsrlib.datasets.catalog import (
 from vdsrlib.errors import InputError
 from vdsrlib.imaging.image_file import read_image, save_image
 from vdsrlib.training.trainer import Images
+from vdsrlib.utils.paths import user_path
 
 VALIDATION_SET = "Set5"  # unless another one is asked for
 
@@ -51,8 +52,8 @@ def study_images(
                 f"A micro study without data_path is scored on squares of photographs, not on "
                 f"{validation_set}; add a data_path, or leave out the validation_set."
             )
-        training = _cut_squares(Path(root) / "images", EMBEDDED_TRAIN, 4)
-        validation = _cut_squares(Path(root) / "images", EMBEDDED_TEST, 2)
+        training = _cut_squares(user_path(root) / "images", EMBEDDED_TRAIN, 4)
+        validation = _cut_squares(user_path(root) / "images", EMBEDDED_TEST, 2)
         return StudyImages(
             (f"{len(training)} squares of scikit-image photographs", training),
             (f"{len(validation)} squares of other photographs", validation),

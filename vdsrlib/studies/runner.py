@@ -30,6 +30,7 @@ from vdsrlib.utils.distributed import World, discard
 from vdsrlib.utils.hashing import hash_file, hash_json
 from vdsrlib.utils.locks import file_lock
 from vdsrlib.utils.logs import logger
+from vdsrlib.utils.paths import user_path
 
 KEPT_LOSSES = 100  # points of a loss curve in a result
 
@@ -94,7 +95,7 @@ def run_grid(
     if processes < 1:
         raise InputError(f"processes must be a whole number from 1 up, got {processes}")
     where = _own_device(device)
-    jobs = list_jobs(grid, images, Path(root), where)
+    jobs = list_jobs(grid, images, user_path(root), where)
     with helpers(processes - 1, partial(do_jobs, jobs, where)):
         done, failures = do_jobs(jobs, where)
     results = [

@@ -29,6 +29,7 @@ from vdsrlib.training.pixel_store import memory_mapped, plane_bytes, tensor_of
 from vdsrlib.utils.atomic import atomic_folder, write_json
 from vdsrlib.utils.hashing import hash_files, hash_json
 from vdsrlib.utils.locks import file_lock
+from vdsrlib.utils.paths import user_path
 
 Batch = tuple[Tensor, Tensor]
 
@@ -97,7 +98,7 @@ class TrainingSet:
             self.hr = tensor_of(hr.getbuffer(), torch.uint8).to(self.device)
             self.ilr = tensor_of(ilr.getbuffer(), torch.float32).to(self.device)
         else:
-            self.folder = self._stored(bar, Path(store), skip_broken)
+            self.folder = self._stored(bar, user_path(store), skip_broken)
             self._map(self.folder)
         self.height, self.width = torch.tensor(self.sizes).T
         areas = self.height * self.width

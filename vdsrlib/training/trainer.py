@@ -45,6 +45,7 @@ from vdsrlib.utils.device import choose_device, device_name, versions
 from vdsrlib.utils.distributed import World, discard, init_distributed
 from vdsrlib.utils.hashing import hash_file, hash_files
 from vdsrlib.utils.locks import file_lock
+from vdsrlib.utils.paths import user_path
 from vdsrlib.utils.signals import deferred_signals
 
 Images = tuple[str, Sequence[Path]]
@@ -123,7 +124,7 @@ def train(
             )
         training = _Training(
             recipe,
-            Path(ckpt_path),
+            user_path(ckpt_path),
             joined,
             images or training_images(data_path),
             validation or benchmark_images(validation_set, data_path),
@@ -138,7 +139,7 @@ def train(
         training.load_data(store, skip_broken)
         with training.alone():
             training.loop(
-                Path(logs_path),
+                user_path(logs_path),
                 validate_every,
                 save_every,
                 where.type == "cuda" if compiled is None else compiled,

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from vdsrlib.errors import InputError, explain_write_error
+from vdsrlib.utils.paths import user_path
 
 
 def check_overwrite(path: str | Path, force: bool) -> None:
     """Raise InputError if a file of this name would be lost, unless ``force`` allows it."""
+    path = user_path(path)
     if os.path.isdir(path):  # noqa: PTH112  it answers for any name, however long
         raise InputError(f"{path} is a folder; give the name of a file to write.")
     if os.path.lexists(path) and not force:
@@ -40,7 +42,7 @@ def atomic(path: str | Path, *, replace: bool = True) -> Iterator[Path]:
         InputError: ``path`` is a folder, or there is such a file and it may not be replaced.
         WriteError: the folder cannot be written, or the disk is full.
     """
-    path = Path(path)
+    path = user_path(path)
     with explain_write_error(path), ExitStack() as stack:
         check_overwrite(path, replace)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +94,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     Raises:
         WriteError: the folder cannot be written, or the disk is full.
     """
-    path = Path(path)
+    path = user_path(path)
     with explain_write_error(path), ExitStack() as stack:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=".part-"))
@@ -116,7 +118,7 @@ def atomic_files(folder: str | Path, *, replace: bool) -> Iterator[Path]:
         InputError: ``folder`` is not empty and may not be used.
         WriteError: the folder cannot be written, or the disk is full.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     with explain_write_error(folder), ExitStack() as stack:
         if not replace and folder.is_dir() and any(folder.iterdir()):
             raise InputError(f"{folder} is not empty; write another name, or --force to use it.")
@@ -161,5 +163,5 @@ def write_json(path: str | Path, value: Any) -> None:
 def check_writable(folder: str | Path) -> None:
     """Make a folder, and raise WriteError if nothing can be written there; ask before a long computation."""
     with explain_write_error(f"in {folder}"):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
+        user_path(folder).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=user_path(folder)).close()

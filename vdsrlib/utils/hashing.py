@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from vdsrlib.errors import explain_read_error
+from vdsrlib.utils.paths import user_path
 
 
 def hash_bytes(*parts: bytes | np.ndarray) -> str:
@@ -42,7 +43,7 @@ def hash_file(path: str | Path) -> str:
         InputError: the file cannot be read.
     """
     with explain_read_error(path):
-        return hash_bytes(Path(path).read_bytes())
+        return hash_bytes(user_path(path).read_bytes())
 
 
 def hash_files(paths: Iterable[Path]) -> str:

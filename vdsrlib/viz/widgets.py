@@ -187,7 +187,7 @@ class ImagePicker(ipywidgets.VBox):
     def _list(self, change: Mapping[str, str]) -> None:
         self.file.options, self.file.disabled = [], True
         try:
-            paths = list_images(Path(change["new"]).expanduser())
+            paths = list_images(change["new"])
         except InputError as error:
             self.message.value = sentence("No folder is chosen", error)
             return
