@@ -13,6 +13,7 @@ import numpy as np
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from vdsrlib.errors import InputError
+from vdsrlib.imaging.arrays import as_image
 from vdsrlib.imaging.colour import as_rgb, luma, merge_luma, split_luma, to_float, to_uint8
 from vdsrlib.imaging.crops import modcrop_length
 from vdsrlib.imaging.degradation import DEGRADATIONS
@@ -55,7 +56,12 @@ class Protocol:
         return 1 if self.colour == "luma" else 3
 
     def samples(self, image: np.ndarray) -> np.ndarray:
-        """Return what is trained on and scored of a uint8 image: H x W (rounded luma) or H x W x 3."""
+        """Return what is trained on and scored of an image: H x W (rounded luma) or H x W x 3.
+
+        Raises:
+            InputError: it is no image, see ``as_image``.
+        """
+        image = as_image(image)
         return luma(image) if self.colour == "luma" else as_rgb(image)
 
     def split(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

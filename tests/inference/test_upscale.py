@@ -8,6 +8,7 @@ import pytest
 from conftest import as_net
 from hypothesis import example, given
 from hypothesis import strategies as st
+from PIL import Image
 from skimage.color import rgb2ycbcr
 
 from vdsrlib.errors import InputError
@@ -110,12 +111,40 @@ def test_an_array_keeps_its_type(photo, grey_photo, make_model, protocol, grey, 
     np.testing.assert_array_equal(upscale(net, image, 2), upscale(net, image, size=(40, 60)))
 
 
+@PROTOCOLS
+def test_arrays_of_other_types(photo, make_model, protocol):
+    """The same picture gives the same enlargement, whatever holds it; floats stay floats."""
+    image, net = photo[:20, :30], as_net(make_model(protocol.channels), protocol)
+    wanted = upscale(net, image, 2)
+    for other in (image.astype(int), image.astype(np.int32), image.tolist(), Image.fromarray(image)):
+        np.testing.assert_array_equal(upscale(net, other, 2), wanted)
+    for other in (image.astype(float), image / 255, (image / 255).astype(np.float32)):
+        found = upscale(net, other, 2)
+        assert found.dtype == other.dtype
+        assert np.abs(found * 255 - wanted).max() < 0.51
+    np.testing.assert_array_equal(upscale(net, image[..., :1], 2), upscale(net, image[..., 0], 2))
+    both = np.dstack([image, image[..., 0]])
+    found = upscale(net, both, 2)
+    assert found.shape == (40, 60, 4)
+    np.testing.assert_array_equal(upscale(net, Image.fromarray(both), 2), found)
+
+
+def test_scores_of_other_types(photo, make_model):
+    net = as_net(make_model())
+    wanted = degrade_and_upscale(net, photo, 2)
+    for other in (photo.astype(int), photo.astype(np.int32), photo.astype(float), Image.fromarray(photo)):
+        found = degrade_and_upscale(net, other, 2)
+        assert found.interpolation_score == pytest.approx(wanted.interpolation_score)
+        np.testing.assert_allclose(found.sr, wanted.sr)
+        np.testing.assert_allclose(upscale_stages(net, other, 2).sr, upscale_stages(net, photo, 2).sr)
+
+
 def test_arrays_and_scales_that_are_refused(photo, make_model):
     net = as_net(make_model())
     for image, part in (
-        (photo / 255, "image must be uint8 or uint16, got float64"),
-        (photo[None], "image must be H x W or H x W x 3, got 1 x 96 x 120 x 3"),
-        (photo[:0], "image must be H x W or H x W x 3, got 0 x 120 x 3"),
+        (photo * 9.0, "image must be uint8, uint16, or floating in .0, 1., got float64 from"),
+        (photo[None], "image must be H x W, H x W x 3 or H x W x 4, got 1 x 96 x 120 x 3"),
+        (photo[:0], "image must have pixels, got 0 x 120 x 3"),
     ):
         with pytest.raises(InputError, match=part):
             upscale(net, image, scale=2)

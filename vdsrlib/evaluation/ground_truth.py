@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from vdsrlib.imaging.arrays import as_image
 from vdsrlib.imaging.colour import to_float
 from vdsrlib.inference.options import InferenceOptions
 from vdsrlib.inference.predict import Predict, check_channels, predict
@@ -22,7 +23,7 @@ def degrade_and_upscale(
 
     Args:
         net: from ``vdsrlib.load``.
-        image: HR, uint8, H x W or H x W x 3.
+        image: HR, H x W or H x W x 3, as ``as_image`` takes it.
         scale: a real number above 1.
         options: backend, precision, memory.
         apply: how the network is applied, instead of ``predict`` with these options.
@@ -32,6 +33,7 @@ def degrade_and_upscale(
     """
     model, protocol = net.model, net.protocol
     check_channels(model, protocol)
+    image = as_image(image)
     hr, lr, ilr = protocol.pair(image, scale)
     image = image[: hr.shape[0], : hr.shape[1]]
     sr = apply(model, ilr, protocol) if apply else predict(model, ilr, protocol, options)

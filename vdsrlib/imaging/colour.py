@@ -31,12 +31,19 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
     >>> to_uint8(np.array([-0.1, 0.5, 1.2]))
     array([  0, 128, 255], dtype=uint8)
     """
-    return image if image.dtype == np.uint8 else quantise(image, np.uint8)
+    return image if image.dtype == np.uint8 else from_float(image, np.uint8)
 
 
-def quantise(image: np.ndarray, dtype: DTypeLike) -> np.ndarray:
-    """Clip a [0, 1] float image and round it to the whole range of uint8 or uint16, halves up."""
-    return np.floor(np.clip(image, 0.0, 1.0) * np.iinfo(dtype).max + 0.5).astype(dtype)
+def from_float(image: np.ndarray, dtype: DTypeLike) -> np.ndarray:
+    """Clip a float image to [0, 1]; convert it to a float type, or round it to the range of an integer type.
+
+    >>> from_float(np.array([0.25, 1.5]), np.uint16)
+    array([16384, 65535], dtype=uint16)
+    """
+    image = np.clip(image, 0.0, 1.0)
+    if np.issubdtype(dtype, np.floating):
+        return image.astype(dtype)
+    return np.floor(image * np.iinfo(dtype).max + 0.5).astype(dtype)
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 import tifffile
 from PIL import Image, ImageFile
 
+from vdsrlib.imaging.arrays import split_alpha
 from vdsrlib.imaging.camera_raw import check_not_raw
 from vdsrlib.imaging.colour import to_eight_bits, to_uint8
 from vdsrlib.imaging.decoding import Decoded, decoding, frames_note, open_with_pillow, pillow_samples
@@ -165,11 +166,21 @@ def plain_pixels(picture: Picture) -> tuple[np.ndarray, tuple[str, ...]]:
     return to_eight_bits(picture.pixels), notes
 
 
-def save_image(path: str | Path, image: np.ndarray, *, replace: bool = True) -> None:
-    """Write a uint8 or [0, 1] float image, atomically; the suffix chooses the format.
+def save_image(path: str | Path, image: np.ndarray | Image.Image, *, replace: bool = True) -> None:
+    """Write an image, atomically; the suffix chooses the format.
+
+    Args:
+        path: the name.
+        image: as ``as_image`` takes it, or with transparency. Floats are written as 8 bits, uint16 as 16
+            where the format holds them.
+        replace: whether a file of this name may be lost.
 
     Raises:
-        InputError: the suffix is unknown, the format or the place cannot take it, or there is such a file
-            and it may not be replaced.
+        InputError: the suffix is unknown, the array is no image, the format or the place cannot take it, or
+            there is such a file and it may not be replaced.
     """
-    write_picture(path, Picture(to_uint8(image)), replace=replace)
+    pixels, alpha = (
+        part if part is None or part.dtype == np.uint16 else to_uint8(part) for part in split_alpha(image)
+    )
+    assert pixels is not None
+    write_picture(path, Picture(pixels, alpha), replace=replace)

@@ -9,9 +9,11 @@ from typing import NamedTuple, TypeVar, overload
 
 import numpy as np
 import torch
+from PIL import Image
 from scipy.sparse import csr_array
 
 from vdsrlib.errors import InputError
+from vdsrlib.imaging.arrays import as_array, as_image
 
 Array = TypeVar("Array", np.ndarray, torch.Tensor)
 
@@ -130,7 +132,8 @@ def imresize(image: Array, scale: float | None = None, shape: tuple[int, int] | 
     """Resize an image with MATLAB's bicubic kernel, by a factor or to a shape.
 
     Args:
-        image: NumPy H x W or H x W x C, or torch ... x H x W on any device; uint8 or floating.
+        image: NumPy H x W or H x W x C, or torch ... x H x W on any device; uint8 or floating. An image of
+            Pillow is taken as an array.
         scale: factor > 0, any real number; the output has ceil(size * scale) pixels a side.
         shape: output (height, width), instead of a scale; each axis then has its own factor.
 
@@ -139,8 +142,8 @@ def imresize(image: Array, scale: float | None = None, shape: tuple[int, int] | 
         two passes, as MATLAB does; a floating one is neither rounded nor clipped.
 
     Raises:
-        InputError: not exactly one of ``scale`` and ``shape``, one that gives no pixel, or a dtype
-            that is neither uint8 nor floating.
+        InputError: not exactly one of ``scale`` and ``shape``, one that gives no pixel, or an image that is
+            neither uint8 nor floating.
 
     >>> imresize(np.array([[0, 100, 200, 255]], np.uint8), 0.5)
     array([[ 48, 229]], dtype=uint8)
@@ -149,6 +152,8 @@ def imresize(image: Array, scale: float | None = None, shape: tuple[int, int] | 
     """
     if (scale is None) == (shape is None):
         raise InputError("imresize takes either a scale or a shape")
+    if not isinstance(image, torch.Tensor):
+        image = as_image(image) if isinstance(image, Image.Image) else as_array(image)
     integer = image.dtype in (np.uint8, torch.uint8)
     if not integer and "float" not in str(image.dtype):
         raise InputError(f"imresize takes uint8 or floating images, got {image.dtype}")

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from vdsrlib.errors import InputError
+from vdsrlib.imaging.arrays import as_image
+from vdsrlib.imaging.colour import to_float
 from vdsrlib.inference.backends import prepare
 from vdsrlib.inference.options import InferenceOptions
 from vdsrlib.inference.tiling import tile_pixels, tiled
@@ -21,14 +23,15 @@ def predict(
 
     Args:
         model: in evaluation mode, on any device.
-        ilr: floating, about [0, 1], H x W (luma) or H x W x 3, as many channels as the network has.
+        ilr: about [0, 1], H x W (luma) or H x W x 3, as many channels as the network has; other types as
+            ``as_image`` takes them.
         protocol: gives the range in which the network works.
         options: backend, precision, and memory: an image that needs more is computed in tiles, exactly.
 
     Returns:
         SR, float64, same shape and range, not clipped.
     """
-    options = options or InferenceOptions()
+    options, ilr = options or InferenceOptions(), to_float(as_image(ilr))
     batch = to_batch(model, ilr, protocol)
     network = prepare(model, options.backend, options.precision)
     sr = tiled(network, batch, model.depth, tile_pixels(model, options.memory))

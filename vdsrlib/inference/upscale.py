@@ -19,7 +19,8 @@ from scipy.ndimage import distance_transform_edt
 
 from vdsrlib.datasets.catalog import list_images
 from vdsrlib.errors import InputError
-from vdsrlib.imaging.colour import quantise, to_float
+from vdsrlib.imaging.arrays import as_image, split_alpha
+from vdsrlib.imaging.colour import from_float, to_float
 from vdsrlib.imaging.degradation import DEGRADATIONS
 from vdsrlib.imaging.formats import FORMATS, READABLE, check_pixels, check_target
 from vdsrlib.imaging.image_file import Picture, encode, read_picture
@@ -68,13 +69,14 @@ def upscale(
 
     Args:
         net: from ``vdsrlib.load``.
-        image: uint8 or uint16, H x W or H x W x 3.
+        image: uint8, uint16 or floating in [0, 1]; H x W, H x W x 3 or H x W x 4, with straight alpha. An
+            image of Pillow, and other types whose samples are certain, are converted, see ``as_image``.
         scale: above 1 and up to 8; each side becomes ceil(side * scale).
         size: height and width of the result, instead of a scale.
         options: backend, precision, memory.
 
     Returns:
-        The same type; H x W for a grey image and a luma network, else H x W x 3.
+        The same type; H x W for a grey image and a luma network, else H x W x 3, or H x W x 4 with alpha.
 
     Raises:
         InputError: the image's type or shape, the scale or the size is none of these.
@@ -84,12 +86,10 @@ def upscale(
     >>> upscale(load(), small, scale=2.5).shape
     (50, 75, 3)
     """
-    if image.dtype not in (np.uint8, np.uint16):
-        raise InputError(f"image must be uint8 or uint16, got {image.dtype}")
-    if image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)) or not image.size:
-        raise InputError(f"image must be H x W or H x W x 3, got {' x '.join(map(str, image.shape))}")
-    shape = _result_shape(image.shape[:2], scale, size)
-    return upscale_picture(net, Picture(image), shape, options).pixels
+    pixels, alpha = split_alpha(image)
+    shape = _result_shape(pixels.shape[:2], scale, size)
+    result = upscale_picture(net, Picture(pixels, alpha), shape, options)
+    return result.pixels if result.alpha is None else np.dstack([result.pixels, result.alpha])
 
 
 def upscale_file(
@@ -156,9 +156,9 @@ def upscale_picture(
     sr = _empty(pixels, shape, net.protocol, pixels.dtype)
     alpha = None if opacity is None else np.empty(shape, pixels.dtype)
     for tile in _upscaled_tiles(net, pixels, opacity, shape, options or InferenceOptions()):
-        sr[tile.area] = quantise(net.protocol.merge(tile.sr, tile.chroma), pixels.dtype)
+        sr[tile.area] = from_float(net.protocol.merge(tile.sr, tile.chroma), pixels.dtype)
         if alpha is not None and tile.alpha is not None:
-            alpha[tile.area] = quantise(tile.alpha, pixels.dtype)
+            alpha[tile.area] = from_float(tile.alpha, pixels.dtype)
     return Picture(sr, alpha, picture.icc, picture.notes)
 
 
@@ -169,10 +169,11 @@ def upscale_stages(
 
     Args:
         net: from ``vdsrlib.load``.
-        image: uint8, H x W or H x W x 3.
+        image: H x W or H x W x 3, as ``as_image`` takes it.
         scale: above 1 and up to 8; each side becomes ceil(side * scale).
         options: backend, precision, memory.
     """
+    image = as_image(image)
     shape = upscaled_shape(image.shape[:2], scale)
     ilr, sr = (_empty(image, shape, net.protocol, np.float64) for _ in range(2))
     for tile in _upscaled_tiles(net, image, None, shape, options or InferenceOptions()):
