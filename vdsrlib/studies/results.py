@@ -58,12 +58,17 @@ def score_frame(runs: Sequence[Result]) -> "pd.DataFrame":
 
 
 def loss_frame(runs: Iterable[Result]) -> "pd.DataFrame":
-    """Read the losses of runs into a tidy frame: label, value, seed, step, loss."""
+    """Read the losses of runs into a tidy frame: label, value, seed, step, loss.
+
+    A diverged run ends with NaN, at the step where it was found to have diverged.
+    """
     import pandas as pd
 
-    rows = [
-        (run["label"], run["value"], run["seed"], step, loss) for run in runs for step, loss in run["loss"]
-    ]
+    rows = []
+    for run in runs:
+        ends = [] if run["diverged"] is None else [(run["diverged"], math.nan)]
+        for step, loss in [*run["loss"], *ends]:
+            rows.append((run["label"], run["value"], run["seed"], step, loss))
     return pd.DataFrame(rows, columns=["label", "value", "seed", "step", "loss"])
 
 
