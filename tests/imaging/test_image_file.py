@@ -12,7 +12,9 @@ from conftest import as_net
 from PIL import Image, ImageCms
 from skimage.color import rgb2lab
 
+from vdsrlib.datasets.catalog import list_images
 from vdsrlib.errors import InputError
+from vdsrlib.imaging.formats import READABLE
 from vdsrlib.imaging.image_file import Picture, read_picture, write_picture
 from vdsrlib.imaging.resize import imresize
 from vdsrlib.inference.options import InferenceOptions
@@ -292,6 +294,53 @@ def test_first_frame_of_several(tmp_path, photo, suffix):
     found = read_picture(path)
     assert found.notes == ("the first of 3 frames",)
     assert np.abs(found.pixels.astype(float) - photo[:30, :30]).mean() < 12  # GIF has 256 colours
+
+
+@pytest.mark.skipif(".avif" not in READABLE, reason="this Pillow has no AVIF")
+def test_avif_is_read(tmp_path, photo):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.dstack([photo, photo[..., 0]])).save(
+        tmp_path / "a.avif", quality=100, exif=exif, icc_profile=SRGB
+    )
+    found = read_picture(tmp_path / "a.avif")
+    assert np.abs(found.pixels.astype(int) - np.rot90(photo, -1)).mean() < 3
+    assert np.abs(found.alpha.astype(int) - np.rot90(photo[..., 0], -1)).mean() < 3
+    assert found.icc == SRGB
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe"])
+def test_other_names_of_jpeg(tmp_path, make_picture, suffix):
+    write_picture(tmp_path / f"a{suffix}", make_picture(alpha=False))
+    with Image.open(tmp_path / f"a{suffix}") as file:
+        assert file.format == "JPEG"
+    assert list_images(tmp_path) == [tmp_path / f"a{suffix}"]
+
+
+def bmp(pixels: np.ndarray, fourth: np.ndarray) -> bytes:
+    """A 32-bit BMP with masks for four channels."""
+    height, width = pixels.shape[:2]
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + b"BGRs" + bytes(48)
+    header = struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, 3, 0, 0, 0, 0, 0) + masks
+    samples = np.dstack([pixels[::-1, :, ::-1], fourth[::-1]]).tobytes()
+    return (
+        b"BM"
+        + struct.pack("<IHHI", 14 + len(header) + len(samples), 0, 0, 14 + len(header))
+        + header
+        + samples
+    )
+
+
+def test_alpha_of_a_bmp(tmp_path, photo):
+    """Many programs leave the fourth byte at 0, and mean an opaque image."""
+    for fourth in (photo[..., 0], np.zeros_like(photo[..., 0])):
+        (tmp_path / "a.bmp").write_bytes(bmp(photo, fourth))
+        found = read_picture(tmp_path / "a.bmp")
+        np.testing.assert_array_equal(found.pixels, photo)
+        if fourth.any():
+            np.testing.assert_array_equal(found.alpha, fourth)
+        else:
+            assert found.alpha is None
 
 
 def test_the_name_does_not_matter(tmp_path, make_picture):

@@ -2,12 +2,19 @@
 
 from pathlib import Path
 
+try:
+    from PIL.AvifImagePlugin import SUPPORTED as HAS_AVIF
+except ImportError:  # an older Pillow
+    HAS_AVIF = False
+
 from vdsrlib.errors import InputError
 
 FORMATS = {
     ".png": "PNG",
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
     ".webp": "WEBP",
     ".tif": "TIFF",
     ".tiff": "TIFF",
@@ -15,7 +22,8 @@ FORMATS = {
 }
 """The formats that are read and written, by suffix. A file's content, not its name, says what it is."""
 
-READABLE = {**FORMATS, ".gif": "GIF"}
+READABLE = {**FORMATS, ".gif": "GIF", **({".avif": "AVIF"} if HAS_AVIF else {})}
+"""The formats that are read, by suffix; AVIF only where Pillow has it."""
 
 LONGEST_SIDE = {"JPEG": 65_535, "WEBP": 16_383}
 WITH_ALPHA = {"PNG", "WEBP", "TIFF"}

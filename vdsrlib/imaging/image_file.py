@@ -76,6 +76,8 @@ def _read_other(path: str | Path, max_pixels: int) -> Decoded:
         icc = file.info.get("icc_profile") or None
         file.load()
         samples, became = pillow_samples(file, icc)
+        if file.format == "BMP" and samples.ndim == 3 and samples.shape[2] == 4 and not samples[..., 3].any():
+            samples = samples[..., :3]  # programs leave a fourth byte unused, and 0
         return Decoded(samples, orientation_of_exif(file.info.get("exif")), icc=icc, notes=notes + became)
 
 
