@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vdsrlib.evaluation.evaluate import mean_scores
+from vdsrlib.evaluation.frames import mean_scores
 from vdsrlib.records import stored_record, stored_scores
 
 ROOT = Path(__file__).parents[1]

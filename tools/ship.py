@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from vdsrlib.datasets.catalog import EMBEDDED_NAME, benchmark_images
 from vdsrlib.errors import InputError
-from vdsrlib.evaluation.evaluate import evaluate, mean_scores
+from vdsrlib.evaluation.evaluate import evaluate
+from vdsrlib.evaluation.frames import mean_scores
 from vdsrlib.models import checkpoint
 from vdsrlib.records import RESULTS
 from vdsrlib.utils.atomic import write_json

@@ -2,6 +2,7 @@
 
 from .errors import InputError as InputError
 from .evaluation.evaluate import evaluate as evaluate
+from .evaluation.score import score as score
 from .imaging.resize import imresize as imresize
 from .inference.upscale import upscale as upscale
 from .inference.upscale import upscale_file as upscale_file

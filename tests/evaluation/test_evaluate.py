@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 
 from vdsrlib.errors import InputError
-from vdsrlib.evaluation.evaluate import COLUMNS, evaluate, mean_scores
+from vdsrlib.evaluation.evaluate import evaluate
+from vdsrlib.evaluation.frames import COLUMNS, mean_scores
 from vdsrlib.imaging.colour import split_luma
 from vdsrlib.imaging.image_file import save_image
 from vdsrlib.inference.predict import predict, predict_luma, self_ensemble

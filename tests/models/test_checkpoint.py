@@ -13,7 +13,8 @@ from scipy.io import savemat
 
 from vdsrlib.datasets.catalog import embedded
 from vdsrlib.errors import InputError
-from vdsrlib.evaluation.evaluate import evaluate, mean_scores
+from vdsrlib.evaluation.evaluate import evaluate
+from vdsrlib.evaluation.frames import mean_scores
 from vdsrlib.evaluation.ground_truth import degrade_and_upscale
 from vdsrlib.imaging.image_file import read_image
 from vdsrlib.models import checkpoint

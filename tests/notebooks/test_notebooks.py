@@ -16,7 +16,8 @@ import nbformat
 import pytest
 
 from vdsrlib.datasets.catalog import list_images
-from vdsrlib.evaluation.evaluate import evaluate, mean_scores
+from vdsrlib.evaluation.evaluate import evaluate
+from vdsrlib.evaluation.frames import mean_scores
 from vdsrlib.models.checkpoint import DEFAULT, WEIGHTS, load
 from vdsrlib.records import stored_record as stored
 from vdsrlib.records import stored_scores

@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _nested(scores: "pd.DataFrame") -> dict[str, Any]:
     """Put the scores of an image together, as a program that reads JSON expects them."""
-    from vdsrlib.evaluation.evaluate import mean_scores
+    from vdsrlib.evaluation.frames import mean_scores
 
     images: dict[str, dict[str, Any]] = {}
     for row in scores.itertuples():

@@ -1,0 +1,87 @@
+"""Find the ground truth of each image of a folder by its name."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from vdsrlib.evaluation.frames import check_unique_stems
+
+_SUFFIX = re.compile(
+    r"[ ._-]SRF[ ._-]?\d+$"  # Huang et al. 2015: img_001_SRF_4_HR
+    r"|[ ._-]?(x\d+(\.\d+)?|\d+(\.\d+)?x)$"  # baby_x4, 0801x4
+    r"|[ ._-](SR|HR|GT|out|rlt)$",
+    re.IGNORECASE,
+)
+
+
+def pair_by_name(sr: Sequence[Path], hr: Sequence[Path]) -> tuple[dict[Path, Path], list[str]]:
+    """Pair images with their ground truth.
+
+    A name fits if it is the same; or if it is the same without suffixes for the scale (``x4``) and the kind
+    (``_SR``, ``-HR``, ``_GT``); or else if it goes on behind a separator, as ``baby_SwinIR`` does behind
+    ``baby``. The first of these rules that fits decides.
+
+    Args:
+        sr: the images.
+        hr: the ground truth, of unique names.
+
+    Returns:
+        The image of each ground truth that has one, in the order of ``hr``; and a sentence for every image
+        and every ground truth that is in no pair.
+
+    Raises:
+        InputError: two images of the ground truth have one name.
+
+    >>> hr = [Path("hr/baby.png"), Path("hr/bird.png")]
+    >>> pairs, problems = pair_by_name([Path("sr/baby_x4_SR.png"), Path("sr/ape.png")], hr)
+    >>> [(one.name, other.name) for one, other in pairs.items()]
+    [('baby.png', 'baby_x4_SR.png')]
+    >>> problems
+    ['sr/ape.png has no ground truth', 'hr/bird.png has no image']
+    """
+    check_unique_stems(hr)
+    claims: dict[Path, dict[Path, int]] = {truth: {} for truth in hr}  # by which rule an image fits
+    problems = []
+    for image in sr:
+        rule, truths = _truths(image.stem, hr)
+        if len(truths) == 1:
+            claims[truths[0]][image] = rule
+        elif truths:
+            problems.append(f"{image} fits {_listed(truths)} alike")
+        else:
+            problems.append(f"{image} has no ground truth")
+    pairs = {}
+    for truth, images in claims.items():
+        best = [image for image, rule in images.items() if rule == min(images.values())]
+        if len(best) == 1:
+            pairs[truth] = best[0]
+            problems += [f"{image} has no ground truth" for image in images if image != best[0]]
+        elif best:
+            problems.append(f"{_listed(best)} fit {truth} alike")
+        else:
+            problems.append(f"{truth} has no image")
+    return pairs, problems
+
+
+def _truths(stem: str, hr: Sequence[Path]) -> tuple[int, list[Path]]:
+    """Find what a name fits by the first rule that fits anything, and the number of the rule."""
+    if same := [truth for truth in hr if truth.stem == stem]:
+        return 0, same
+    bases = {truth: _base(truth.stem) for truth in hr}
+    if same := [truth for truth, base in bases.items() if base == _base(stem)]:
+        return 1, same
+    begin = [truth for truth, base in bases.items() if re.match(rf"{re.escape(base)}[ ._-]", stem.casefold())]
+    longest = max((len(bases[truth]) for truth in begin), default=0)
+    return 2, [truth for truth in begin if len(bases[truth]) == longest]
+
+
+def _base(stem: str) -> str:
+    """Take the suffixes off a name, but never the whole of it."""
+    while (shorter := _SUFFIX.sub("", stem)) != stem and shorter:
+        stem = shorter
+    return stem.casefold()
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    *others, last = map(str, paths)
+    return f"{', '.join(others)} and {last}"

@@ -1,0 +1,133 @@
+"""Score the output of any method against its ground truth, under the rules of a published table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
+
+import numpy as np
+
+from vdsrlib.datasets.catalog import list_images
+from vdsrlib.errors import InputError
+from vdsrlib.evaluation.cache import TimedScore
+from vdsrlib.evaluation.frames import ImageScores, score_images
+from vdsrlib.evaluation.pairing import pair_by_name
+from vdsrlib.imaging.arrays import as_image
+from vdsrlib.imaging.colour import as_rgb, split_luma, to_eight_bits, to_float, to_uint8
+from vdsrlib.imaging.image_file import read_with_notes
+from vdsrlib.protocol import Protocol, Score, get_protocol
+from vdsrlib.utils.hashing import hash_file
+from vdsrlib.utils.parsing import parse_scale
+from vdsrlib.utils.paths import user_path
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Source = np.ndarray | str | Path
+
+
+@overload
+def score(sr: np.ndarray, hr: Source, scale: float, protocol: Protocol | str = "paper") -> Score: ...
+@overload
+def score(
+    sr: Source, hr: Source, scale: float, protocol: Protocol | str = "paper", *, skip_broken: bool = False
+) -> Score | pd.DataFrame: ...
+def score(
+    sr: Source, hr: Source, scale: float, protocol: Protocol | str = "paper", *, skip_broken: bool = False
+) -> Score | pd.DataFrame:
+    """Measure PSNR and SSIM of super-resolved images, whatever made them.
+
+    An image must have the size of its ground truth, or of the ground truth cropped to a multiple of the
+    scale. It is scored as it is: LR must have been made by the protocol's degradation.
+
+    Args:
+        sr: the image, an array that ``as_image`` takes or a file; or a folder of images. A grey image of a
+            colour photograph is taken for its luma.
+        hr: the ground truth, likewise; files are paired by name, see ``pair_by_name``.
+        scale: a real number above 1; decides the crop and the border.
+        protocol: the rules, or their name.
+        skip_broken: of folders, leave out what cannot be scored or has no partner, instead of raising.
+
+    Returns:
+        Of two images, their ``Score``. Of two folders, a frame like that of ``evaluate``, of method "sr"; its
+        ``attrs["failed"]`` says what was left out.
+
+    Raises:
+        InputError: a file cannot be read, sizes or colours do not fit, or a name has no partner.
+
+    >>> hr = np.tile(np.arange(60, dtype=np.uint8), (60, 1))
+    >>> score(hr + np.uint8(1), hr, scale=2).psnr.__round__(2)
+    48.13
+    """
+    scale = parse_scale(scale)
+    rules = get_protocol(protocol) if isinstance(protocol, str) else protocol
+    sr, hr = (user_path(side) if isinstance(side, str) else side for side in (sr, hr))
+    # os.path answers for any name, however long
+    folders = [side for side in (sr, hr) if isinstance(side, Path) and os.path.isdir(side)]  # noqa: PTH112
+    if len(folders) == 2:
+        return _score_folders(folders[0], folders[1], scale, rules, skip_broken)
+    if folders:
+        raise InputError(f"sr and hr must be two images or two folders, got one folder, {folders[0]}")
+    return _score_pair(_read(sr)[0], _read(hr)[0], scale, rules)
+
+
+def _score_folders(sr: Path, hr: Path, scale: float, rules: Protocol, skip_broken: bool) -> pd.DataFrame:
+    pairs, problems = pair_by_name(list_images(sr), list_images(hr))
+    if problems and not (skip_broken and pairs):
+        raise InputError("; ".join(problems))
+    jobs = [(truth, scale) for truth in pairs]
+    frame = score_images(partial(_score_files, pairs, rules), jobs, skip_broken=skip_broken)
+    frame.attrs["failed"] += problems
+    return frame
+
+
+def _score_files(pairs: dict[Path, Path], rules: Protocol, truth: Path, scale: float) -> ImageScores:
+    image = pairs[truth]
+    (sr, notes), (hr, more) = _read(image), _read(truth)
+    try:
+        found = _score_pair(sr, hr, scale, rules)
+    except InputError as error:
+        raise InputError(f"{image} and {truth}: {error}") from error
+    return ImageScores(hash_file(image), {"sr": TimedScore(found, None)}, (*notes, *more))
+
+
+def _score_pair(sr: np.ndarray, hr: np.ndarray, scale: float, rules: Protocol) -> Score:
+    truth = rules.ground_truth(to_uint8(hr), scale)
+    if sr.shape[:2] not in (hr.shape[:2], truth.shape[:2]):
+        height, width = truth.shape[:2]
+        raise InputError(
+            f"sr must have the size of hr, {hr.shape[1]}x{hr.shape[0]} pixels"
+            + (f", or of hr cropped for x{scale:g}, {width}x{height}" if truth.shape != hr.shape else "")
+            + f"; got {sr.shape[1]}x{sr.shape[0]}"
+        )
+    planes = _planes(sr, rules, grey=hr.ndim == 2)
+    return rules.score(planes[: truth.shape[0], : truth.shape[1]], truth, scale)
+
+
+def _planes(sr: np.ndarray, rules: Protocol, *, grey: bool) -> np.ndarray:
+    """Turn SR into what the protocol compares with its ground truth, float64."""
+    if rules.quantise:
+        sr = to_uint8(sr)
+    if grey and sr.ndim == 3:  # most methods write a grey image as RGB
+        sr = _grey(sr)
+    if sr.ndim == 2:
+        if rules.colour == "rgb" and not grey:
+            raise InputError("sr must be in colour, as hr is; got a grey image")
+        return to_float(sr if rules.colour == "luma" else as_rgb(sr))
+    return to_float(rules.samples(sr)) if sr.dtype == np.uint8 else rules.split(sr)[0]
+
+
+def _grey(rgb: np.ndarray) -> np.ndarray:
+    """Make RGB grey: the luma, stretched from 16..235 to the whole range; of equal channels, one of them."""
+    grey = (split_luma(rgb)[0] * 255 - 16) / 219
+    return to_uint8(grey) if rgb.dtype == np.uint8 else grey
+
+
+def _read(image: Source) -> tuple[np.ndarray, Sequence[str]]:
+    """Read a file, or convert an array: uint8 or floating, H x W or H x W x 3; and what reading changed."""
+    if isinstance(image, str | Path):
+        return read_with_notes(image)
+    return to_eight_bits(as_image(image)), ()
