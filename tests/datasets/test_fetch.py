@@ -341,7 +341,7 @@ def test_a_full_disk_is_one_sentence(site, server, mirrors, get, full_disk, tmp_
 
 
 @pytest.mark.parametrize("moment", ["match", "judge"])
-def test_stopped_while_arranging(site, server, mirrors, get, monkeypatch, tmp_path, moment):
+def test_stopped_while_installing(site, server, mirrors, get, monkeypatch, tmp_path, moment):
     mirrors("good")
 
     def stop(*_):

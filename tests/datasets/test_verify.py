@@ -206,6 +206,11 @@ def test_the_report_says_what_a_copy_does_to_the_numbers(small, verify, tmp_path
     assert "scores on this copy do not compare with published ones" in report
 
 
+def test_a_right_copy_needs_no_package_for_perceptual_hashes(small, verify, monkeypatch):
+    monkeypatch.setitem(sys.modules, "imagehash", None)
+    assert verify(small / "sets")[0] == 0
+
+
 def test_an_image_too_small_to_be_scored_is_named(small, verify, tmp_path):
     shutil.copytree(small / "sets/Set5", tmp_path / "elsewhere")
     write(tmp_path / "elsewhere/tiny.png", read_image(first(small / "sets/Set5"))[:14, :14])

@@ -171,7 +171,7 @@ def benchmark_images(name: str = "Set5", data_path: str | Path | None = None) ->
         InputError: the name is neither a folder there nor one of ``ALL_TEST_SETS``.
     """
     root = data_root(data_path)
-    if root and (root / name).is_dir():
+    if root and name and (root / name).is_dir():
         return name, list_images(root / name)
     if name in (*ALL_TEST_SETS, EMBEDDED_NAME):
         return EMBEDDED_NAME, embedded(EMBEDDED_TEST)

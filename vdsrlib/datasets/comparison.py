@@ -108,10 +108,12 @@ def identify(folder: Path, copies: Sequence[Copy]) -> Comparison | None:
         the comparison with that set; None for a folder of other images.
     """
     pixels = {copy.pixels for copy in tqdm(copies, folder.name, delay=1, disable=None, leave=False)}
-    best = None
-    for name, entries in known_sets().items():
+    sets = known_sets()
+    for name, entries in sets.items():  # a whole set first, which needs no perceptual hash
         if pixels == {entry.pixels for entry in entries}:
             return compare(copies, name, entries)
+    best = None
+    for name, entries in sets.items():
         matched = zip(copies, match(copies, entries), strict=True)
         found = Comparison(name, entries, [Finding(copy, entry, "") for copy, entry in matched])
         least = 0.0 if folder.name == name else OF_A_SET

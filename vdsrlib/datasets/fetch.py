@@ -42,7 +42,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="take the images from these archives or folders instead of the network",
     )
     parser.add_argument(
-        "--timeout", type=_seconds, default=30, help="seconds until a silent server is given up"
+        "--timeout",
+        type=_seconds,
+        default=30,
+        metavar="SECONDS",
+        help="time until a silent server is given up",
     )
 
 
