@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -120,6 +121,8 @@ class TestGrid:
             ("ingredients", {"values": "loss"}, "'loss' is no change of a recipe"),
             ("ingredients", {"values": "loss=big"}, "(loss is 'big'; write sse or mse or l1.)"),
             ("ingredients", {"values": "residual=no"}, "'residual=no' is no change"),
+            ("ingredients", {"values": "name=x"}, "'name=x' is no change"),
+            ("ingredients", {"values": "seed=1"}, "'seed=1' is no change"),
             ("depth", {"steps": 0}, "steps is 0"),
             ("residual", {"values": "0.1,fast"}, "'fast' is no learning rate"),
             ("clipping", {"values": "value"}, "'value' is no clipping rule; write none, value:1e-4"),
@@ -295,6 +298,14 @@ class TestRuns:
         assert failure.startswith("2/2 2 images, seed 0: ")
         assert paths[1].name in failure
 
+    def test_runs_that_all_fail(self, conduct, tmp_path):
+        (_, paths), _ = study_images("micro", tmp_path / "runs")
+        paths[0].write_bytes(b"no image")
+        results, failures, _ = conduct("images", values="1,2", seeds=1)
+        assert len(failures) == 2
+        with pytest.raises(InputError, match="no run of the study came to its end"):
+            score_frame(results)
+
     def test_a_changed_image_is_another_run(self, conduct, tmp_path):
         conduct("depth", values="2", seeds=1)
         (_, paths), _ = study_images("micro", tmp_path / "runs")
@@ -374,6 +385,14 @@ class TestProcesses:
         assert without_time(shared) == without_time(alone)
         assert not failures
         assert 0 < len(lines) < len(every_line) == 6
+
+    def test_a_long_temporary_folder(self, conduct, tmp_path, monkeypatch):
+        """No socket has so long a path; the helpers are started without one."""
+        long = tmp_path / ("a" * 100)
+        long.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(long))
+        results, failures, _ = conduct("depth", values="2,3", seeds=1, processes=2)
+        assert (len(results), failures) == (2, [])
 
     def test_others_that_die_leave_the_runs_to_this_process(self, conduct):
         def kill():
@@ -527,6 +546,25 @@ class TestVerdicts:
     )
     def test_clipping(self, curves, status):
         assert definitions.STUDIES["clipping"].judge(made_up("clipping", curves)).status == status
+
+    @pytest.mark.parametrize(
+        ("study", "curves"),
+        [
+            ("clipping", {"none": (None, None)}),
+            ("clipping", {"value:0.01": (31, 31), "norm:0.4": (31, 31)}),
+            ("scales", {"2": (32, 32), "3": (31, 31)}),
+            ("scales", {"2_3": (32, 32)}),
+            ("depth", {5: (32, 32)}),
+        ],
+        ids=str,
+    )
+    def test_what_was_not_tried_is_undecided(self, study, curves):
+        assert definitions.STUDIES[study].judge(made_up(study, curves)).status == "undecided"
+
+    def test_the_joint_network_is_compared_at_its_own_scales(self):
+        """A network for 2 and 3 says nothing of 4."""
+        scores = made_up("scales", {"4": (32,), "2_3": (31,)}, scale=4)
+        assert definitions.STUDIES["scales"].judge(scores) == ("undecided", ())
 
     def test_residual(self):
         """Above the other one, and where it ends against interpolation, which is 30 dB here."""

@@ -62,3 +62,7 @@ def test_records_of_the_machine():
     assert device_name(torch.device("cpu")).startswith("cpu (")
     assert torch.__version__.startswith(versions()["torch"].split("+")[0])
     assert {"python", "numpy", "scikit-image"} <= set(versions())
+
+
+def test_a_chosen_device_stays():
+    assert choose_device(choose_device("cpu")) == torch.device("cpu")

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vdsrlib.errors import InputError
-from vdsrlib.utils.parsing import lookup, parse_rescale_factors, parse_scale, parse_scales, refuse_unknown
+from vdsrlib.utils.parsing import (
+    lookup,
+    parse_flag,
+    parse_integer,
+    parse_listed,
+    parse_rescale_factors,
+    parse_scale,
+    parse_scales,
+    refuse_unknown,
+)
 
 DIGITS = [*chain.from_iterable(combinations(range(2, 9), n) for n in range(1, 8))]
 
@@ -127,6 +136,58 @@ def test_one_scale(value):
 def test_wrong_scale(value):
     with pytest.raises(InputError, match="scale must be"):
         parse_scale(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "meaning"),
+    [
+        *((value, True) for value in (True, 1, "true", "True", "yes", "ON", " 1 ")),
+        *((value, False) for value in (False, 0, "false", "False", "no", "off", "0")),
+    ],
+)
+def test_flags(value, meaning):
+    assert parse_flag(value, "ensemble") is meaning
+
+
+@pytest.mark.parametrize("value", ["", "maybe", 2, None, 1.0, [True]])
+def test_what_flags_cannot_be(value):
+    with pytest.raises(InputError, match="ensemble must be true or false, got"):
+        parse_flag(value, "ensemble")
+
+
+@pytest.mark.parametrize(
+    ("value", "least", "number"), [(3, 1, 3), ("3", 1, 3), (0, 0, 0), (np.int64(7), 1, 7)]
+)
+def test_integers(value, least, number):
+    assert parse_integer(value, "crop", least) == number
+
+
+@pytest.mark.parametrize("value", [0, -5, 2.5, "2.5", "two", "", None, True, "1_0", math.nan])
+def test_what_integers_cannot_be(value):
+    with pytest.raises(InputError, match="processes must be a whole number from 1 up, got"):
+        parse_integer(value, "processes")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("3,5,8", "3,5,8"),
+        ("3_5_8", "3_5_8"),
+        ([3, 5], "3,5"),
+        (5, "5"),
+        (0.01, "0.01"),
+        ("", ""),
+        ("12", "12"),
+    ],
+)
+def test_lists(value, text):
+    assert parse_listed(value, "depths") == text
+
+
+@pytest.mark.parametrize("value", [358, 10, 153060, True])
+def test_a_number_that_may_have_been_a_list(value):
+    with pytest.raises(InputError, match=f"-p depths 3,5,8, or text, -r depths {value}"):
+        parse_listed(value, "depths")
 
 
 class TestUnknownNames:

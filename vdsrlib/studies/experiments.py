@@ -97,6 +97,8 @@ def _read_changes(text: str) -> dict[str, Any]:
     changes = {}
     for part in text.split("+"):
         name, _, value = part.partition("=")
+        if name in ("name", "seed"):  # these are no ingredients: every run has its seed from the grid
+            raise KeyError(name)
         changes[name] = read[type(getattr(RECIPES["best"], name))](value)
     return changes
 

@@ -2,11 +2,15 @@
 
 import os
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import get_all_start_methods, get_context, parent_process
+from pathlib import Path
 from threading import Thread
 from typing import Any
+
+SOCKET_PATH = 104  # bytes that the path of a socket may have: on macOS; 108 on Linux
 
 
 @contextmanager
@@ -15,9 +19,7 @@ def helpers(count: int, work: Callable[[], Any]) -> Iterator[None]:
 
     Where the block is left by an exception, they get SIGTERM; where this process dies, they end too.
     """
-    # The helpers come from a server that imports everything once, also what the first optimizer would import,
-    # and that ends with this process. Windows has no such server, so each helper imports for itself.
-    context: Any = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+    context: Any = get_context("forkserver" if _has_forkserver() else "spawn")
     context.set_forkserver_preload(["vdsrlib.studies.runner", "torch._dynamo"])
     processes = [context.Process(target=_help, args=[work], daemon=True) for _ in range(count)]
     for process in processes:
@@ -31,6 +33,16 @@ def helpers(count: int, work: Callable[[], Any]) -> Iterator[None]:
     finally:
         for process in processes:
             process.join()
+
+
+def _has_forkserver() -> bool:
+    """Whether helpers can come from a server that imports once what they need, and ends with this process.
+
+    Windows has no such server. Elsewhere its socket lies in the temporary folder, and the path of a socket is
+    short. Without the server, every helper imports for itself.
+    """
+    socket = Path(tempfile.gettempdir(), "pymp-12345678", "listener-12345678")
+    return "forkserver" in get_all_start_methods() and len(os.fsencode(socket)) < SOCKET_PATH
 
 
 def _help(work: Callable[[], Any]) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vdsrlib.errors import InputError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -33,8 +35,14 @@ def score_frame(runs: Sequence[Result]) -> "pd.DataFrame":
         One row for every run, scale and validation: label, value, seed, scale, epoch, psnr, interpolation
         and gain (all in dB), and whether the run diverged in the end. A diverged run also has a row for each
         epoch that it did not reach. Scales at which only some of the runs were measured are left out.
+
+    Raises:
+        InputError: there are no runs.
     """
     import pandas as pd
+
+    if not runs:
+        raise InputError("no run of the study came to its end")
 
     scales = sorted(set.intersection(*(set(run["scales"]) for run in runs)))
     epochs: dict[str, set[float]] = {run["label"]: {EPOCHS} for run in runs}

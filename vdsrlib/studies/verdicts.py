@@ -9,6 +9,7 @@ import numpy as np
 from vdsrlib.errors import InputError
 from vdsrlib.studies.power_law import fit_power_law
 from vdsrlib.studies.results import EPOCHS, UNCHANGED, at_epoch
+from vdsrlib.utils.parsing import parse_scales
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,27 +123,33 @@ def judge_residual(scores: "pd.DataFrame") -> Verdict:
 
 
 def judge_clipping(scores: "pd.DataFrame") -> Verdict:
-    """Without clipping a run diverges; with the elementwise rule none does."""
-    lines, statuses = [], []
+    """Without clipping a run diverges; with the elementwise rule none does. Both must have been tried."""
+    lines: list[str] = []
+    plain, clipped = [], []
     for label, rows in at_epoch(scores).groupby("label", sort=False):
         runs = rows.groupby("seed")["diverged"].first()
         ends = rows.loc[~rows["diverged"], "gain"]
         after = f"; at the end, minus interpolation: {ends.min():+.2f} to {ends.max():+.2f} dB"
         lines.append(f"{label}: {runs.sum()} of {len(runs)} runs diverge{after if len(ends) else ''}")
-        if label == "none" or label.startswith("value"):
-            as_claimed = runs.all() if label == "none" else not runs.any()
-            statuses.append("supported" if as_claimed else "not supported")
-    return Verdict(_combined(statuses), tuple(lines))
+        if label == "none":
+            plain.append("supported" if runs.all() else "not supported")
+        elif label.startswith("value"):
+            clipped.append("not supported" if runs.any() else "supported")
+    status = _combined(plain + clipped) if plain and clipped else "undecided"
+    return Verdict(status, tuple(lines))
 
 
 def judge_scales(scores: "pd.DataFrame") -> Verdict:
-    """One network for all scales is as good as one for each: not below it by more than the tolerance."""
-    trained_for = scores.drop_duplicates("label").set_index("label")["value"].str.count("_")
-    joint = trained_for.idxmax()
+    """One network for all scales is as good as one for each: not below it by more than the tolerance.
+
+    The two are compared at the scales that the network for most scales was trained for.
+    """
+    trained_for = scores.drop_duplicates("label").set_index("label")["value"].map(parse_scales)
+    joint = trained_for.map(len).idxmax()
     lines, statuses = [], []
     for scale in scores["scale"].unique():
         single = f"×{scale:g}"
-        if single != joint and single in trained_for:
+        if single != joint and single in trained_for and scale in trained_for[joint]:
             found = compare(scores, joint, single, scale)
             statuses.append(found.at_least(-TOLERANCE))
             lines.append(f"tested at {single}: {joint} minus {single} alone: {found}: {statuses[-1]}")

@@ -14,14 +14,17 @@ DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps")
 PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "pillow", "safetensors")
 
 
-def choose_device(name: str = "auto") -> torch.device:
+def choose_device(name: str | torch.device = "auto") -> torch.device:
     """Choose the device to compute on: the one named, or the first of CUDA, Apple's MPS and the CPU.
 
-    The variable VDSR_DEVICE says from outside what ``"auto"`` means.
+    The variable VDSR_DEVICE says from outside what ``"auto"`` means. A device that is chosen already stays,
+    so that a chapter's cell can run twice.
 
     Raises:
         InputError: the name is unknown, or this machine has no such device.
     """
+    if isinstance(name, torch.device):
+        return name
     if name == "auto":
         name = os.environ.get("VDSR_DEVICE") or "auto"
     if name == "auto":

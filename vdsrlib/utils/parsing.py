@@ -123,6 +123,63 @@ def parse_rescale_factors(value: Any) -> tuple[float, ...]:
     return factors
 
 
+def parse_flag(value: Any, name: str) -> bool:
+    """Read a choice between yes and no: True, ``false``, ``no``, ``on``, 0.
+
+    Args:
+        value: as it was typed; papermill's ``-p`` passes "false" on as text, which Python counts as true.
+        name: of the parameter, for the message.
+
+    Raises:
+        InputError: anything else.
+
+    >>> parse_flag("false", "ground_truth_mode"), parse_flag(1, "ground_truth_mode")
+    (False, True)
+    """
+    meanings = {"true": True, "yes": True, "on": True, "1": True}
+    meanings |= {"false": False, "no": False, "off": False, "0": False}
+    text = str(value).strip().lower()
+    if text not in meanings:
+        raise InputError(f"{name} must be true or false, got {value!r}")
+    return meanings[text]
+
+
+def parse_integer(value: Any, name: str, least: int = 1) -> int:
+    """Read a whole number from ``least`` up, also where it arrives as text.
+
+    Raises:
+        InputError: anything else, such as 2.5.
+
+    >>> parse_integer("2", "processes")
+    2
+    """
+    text = str(value).strip()
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text) or int(text) < least:
+        raise InputError(f"{name} must be a whole number from {least} up, got {value!r}")
+    return int(text)
+
+
+def parse_listed(value: Any, name: str) -> str:
+    """Read a parameter that lists values, as text.
+
+    papermill's ``-p depths 3_5_8`` arrives as the integer 358, since Python reads ``3_5_8`` as one number.
+    An integer of several digits is therefore refused. One digit, and a number with a point, are what they
+    say.
+
+    Raises:
+        InputError: the value could be several things; the message has the spelling to use.
+
+    >>> parse_listed("3,5,8", "depths"), parse_listed(0.1, "rates"), parse_listed(5, "depths")
+    ('3,5,8', '0.1', '5')
+    """
+    if isinstance(value, int) and (isinstance(value, bool) or value > 9):
+        raise InputError(
+            f"{name} arrived as the number {value}, which could be several things: Python reads 3_5_8 as "
+            f"358. Write commas, -p {name} 3,5,8, or text, -r {name} {value}."
+        )
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def _split(text: str) -> list[str]:
     """Split ``2_3_4``, ``1.5, 2``, ``[2, 3]`` or ``2x3`` into its numbers, still as text."""
     return re.split(r"[\s_,;x]+", text.strip().strip("[]()'\"").strip())
