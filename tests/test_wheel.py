@@ -122,7 +122,7 @@ def test_an_image_and_a_folder(installed, photo):
     done = installed("vdsr", "upscale", "set/a.png", "big.png", "--scale", 2)
     assert (done.returncode, done.stderr) == (0, "")
     assert read_image(installed.folder / "big.png").shape == (192, 240, 3)
-    done = installed("vdsr", "evaluate", "--images", "set", "--scale", 2)
+    done = installed("vdsr", "evaluate", "set", "--scales", 2)
     assert (done.returncode, done.stderr) == (0, "")
     assert "paper protocol, x2, depth 20" in done.stdout
 

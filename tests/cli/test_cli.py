@@ -47,7 +47,7 @@ class TestEvaluate:
 
     def test_json(self, run_cli, folder, tiny):
         """One object on stdout, nothing else; relative names work."""
-        done = run_cli("evaluate", "--images", "set", "--scale", 2.5, "--weights", tiny, "--json")
+        done = run_cli("evaluate", "set", "--scales", 2.5, "--weights", tiny, "--json")
         assert (done.returncode, done.stderr) == (0, "")
         assert len(done.stdout.splitlines()) == 1
         record = strict_json(done.stdout)
@@ -64,14 +64,12 @@ class TestEvaluate:
     def test_flat_image_is_still_json(self, call_cli, tmp_path, tiny):
         """Interpolation of one grey is perfect, and its PSNR infinite."""
         save_image(tmp_path / "flat" / "a.png", np.full((40, 40), 77, np.uint8))
-        status, out, _ = call_cli(
-            "evaluate", "--images", tmp_path / "flat", "--scale", 2, "--weights", tiny, "--json"
-        )
+        status, out, _ = call_cli("evaluate", tmp_path / "flat", "--scales", 2, "--weights", tiny, "--json")
         assert status == 0
         assert strict_json(out)["mean"]["interpolation"] == {"psnr": None, "ssim": 1}
 
     def test_table(self, call_cli, folder, tiny):
-        arguments = ["evaluate", "--images", folder, "--scale", 2, "--weights", tiny]
+        arguments = ["evaluate", folder, "--scales", 2, "--weights", tiny]
         record = strict_json(call_cli(*arguments, "--json")[1])
         status, out, error = call_cli(*arguments)
         assert (status, error) == (0, "")
@@ -82,27 +80,27 @@ class TestEvaluate:
                 assert f"{row[method]['psnr']:.2f} / {row[method]['ssim']:.4f}" in line
 
     def test_protocol_of_the_weights(self, call_cli, folder, tiny_rgb):
-        arguments = ["evaluate", "--images", folder, "--scale", 2, "--weights", tiny_rgb, "--json"]
+        arguments = ["evaluate", folder, "--scales", 2, "--weights", tiny_rgb, "--json"]
         assert strict_json(call_cli(*arguments)[1])["protocol"] == "replication"
 
     def test_what_was_changed_in_reading_is_told(self, call_cli, folder, tiny, photo):
         Image.fromarray(np.dstack([photo, photo[..., 0]])).save(folder / "c.png")
-        arguments = ["--images", folder, "--scale", 2, "--weights", tiny, "--json"]
+        arguments = [folder, "--scales", 2, "--weights", tiny, "--json"]
         status, out, error = call_cli("evaluate", *arguments)
         assert (status, error) == (0, f"vdsrlib: {folder / 'c.png'}: transparency is dropped.\n")
         assert strict_json(out)["notes"] == [f"{folder / 'c.png'}: transparency is dropped."]
 
     def test_a_folder_needs_no_data_set(self, call_cli, folder, tiny, monkeypatch):
         monkeypatch.setenv("VDSR_DATA", str(folder / "none"))
-        assert call_cli("evaluate", "--images", folder, "--scale", 2, "--weights", tiny)[0] == 0
-        status, _, error = call_cli("evaluate", "--images", "Set5", "--scale", 2, "--weights", tiny)
+        assert call_cli("evaluate", folder, "--scales", 2, "--weights", tiny)[0] == 0
+        status, _, error = call_cli("evaluate", "Set5", "--scales", 2, "--weights", tiny)
         assert status == 2
         assert "VDSR_DATA names" in error
 
     def test_set_by_name(self, call_cli, folder, tiny, monkeypatch):
         """As the README has it; a folder of that name, here, goes first."""
         folder.rename(folder.with_name("Set5"))
-        arguments = ["evaluate", "--images", "Set5", "--scale", 2, "--weights", tiny]
+        arguments = ["evaluate", "Set5", "--scales", 2, "--weights", tiny]
         monkeypatch.delenv("VDSR_DATA", raising=False)
         status, _, error = call_cli(*arguments)
         assert status == 2
@@ -115,7 +113,7 @@ class TestEvaluate:
 
     def test_published_number(self, call_cli, data, tiny, monkeypatch):
         monkeypatch.setenv("VDSR_DATA", str((data / "Set5").parent))
-        arguments = ["--images", "Set5", "--scale", 3, "--weights", tiny, "--json"]
+        arguments = ["Set5", "--scales", 3, "--weights", tiny, "--json"]
         mean = strict_json(call_cli("evaluate", *arguments)[1])["mean"]["interpolation"]
         assert round(mean["psnr"], 2) == 30.39
         assert round(mean["ssim"], 4) == 0.8682
@@ -358,7 +356,7 @@ WRONG = {
     "scale 0": ("upscale photo.png out.png --scale 0", "above 1"),
     "scale -2": ("upscale photo.png out.png --scale -2", "above 1"),
     "scale 9": ("upscale photo.png out.png --scale 9", "at most 8"),
-    "scale nan": ("evaluate --images set --scale nan", "above 1"),
+    "scale nan": ("evaluate set --scales nan", "above 1"),
     "scale inf": ("features photo.png maps --scale inf", "above 1"),
     "scale abc": ("upscale photo.png out.png --scale abc", "one number such as 3 or 2.5, got 'abc'"),
     "scale 2_3": ("upscale photo.png out.png --scale 2_3", "at most 8"),
@@ -378,23 +376,23 @@ WRONG = {
     "OUTDIR is a file": ("features photo.png notes.txt --scale 2", "Cannot write"),
     "no weights": ("upscale photo.png out.png --scale 2 --weights none.pt", "no weights file none.pt"),
     "name of weights too long": (f"upscale photo.png out.png --scale 2 --weights {LONG}", LONG),
-    "name of a set too long": (f"evaluate --images {LONG} --scale 2", LONG),
+    "name of a set too long": (f"evaluate {LONG} --scales 2", LONG),
     "name of a target folder too long": (f"upscale set {LONG} --scale 2", f"{LONG}: File name too long"),
     "a link to itself": ("upscale loop out.png --scale 2", "loop"),
     "a target that is a link to itself": ("upscale set loop --scale 2", "Cannot write in loop"),
-    "HTML as weights": ("evaluate --images set --scale 2 --weights page.safetensors", "damaged"),
+    "HTML as weights": ("evaluate set --scales 2 --weights page.safetensors", "damaged"),
     "cut weights": ("features photo.png maps --scale 2 --weights cut.safetensors", "damaged"),
     "image as weights": ("upscale photo.png out.png --scale 2 --weights photo.png", "damaged"),
     "unknown device": ("upscale photo.png out.png --scale 2 --device tpu", "unknown device 'tpu'"),
     "no such device": (f"upscale photo.png out.png --scale 2 --device {ABSENT}", f"no {ABSENT} device"),
-    "empty folder": ("evaluate --images empty --scale 2", "no image in empty"),
-    "no folder": ("evaluate --images none --scale 2", "no folder none"),
-    "file as folder": ("evaluate --images photo.png --scale 2", "no folder photo.png"),
-    "nothing but a bad image": ("evaluate --images broken --scale 2", "c.png cannot be read as an image"),
-    "two images of one name": ("evaluate --images twice --scale 2", "a.bmp and twice/a.png have one name"),
-    "unknown protocol": ("evaluate --images set --scale 2 --protocol matlab", "matlab"),
+    "empty folder": ("evaluate empty --scales 2", "no image in empty"),
+    "no folder": ("evaluate none --scales 2", "no folder none"),
+    "file as folder": ("evaluate photo.png --scales 2", "no folder photo.png"),
+    "nothing but a bad image": ("evaluate broken --scales 2", "c.png cannot be read as an image"),
+    "two images of one name": ("evaluate twice --scales 2", "a.bmp and twice/a.png have one name"),
+    "unknown protocol": ("evaluate set --scales 2 --protocol matlab", "matlab"),
     "protocol that does not fit": (
-        "evaluate --images set --scale 2 --protocol replication",
+        "evaluate set --scales 2 --protocol replication",
         "choose weights or a",
     ),
     "unknown recipe": ("train --recipe beast", "unknown recipe 'beast'"),
@@ -462,8 +460,8 @@ def test_wrong_input_is_one_sentence(workplace, call_cli, tiny, command, part):
 def test_one_bad_image_does_not_lose_the_scores_of_the_others(workplace, call_cli, tiny, photo):
     save_image(workplace / "bad" / "small.png", photo[:14])
     (workplace / "bad" / "text.png").write_text("No image.")
-    status, out, error = call_cli("evaluate", "--images", "bad", "--scale", 2, "--weights", tiny, "--json")
-    _, good, _ = call_cli("evaluate", "--images", "set", "--scale", 2, "--weights", tiny, "--json")
+    status, out, error = call_cli("evaluate", "bad", "--scales", 2, "--weights", tiny, "--json")
+    _, good, _ = call_cli("evaluate", "set", "--scales", 2, "--weights", tiny, "--json")
     assert status == 1
     lines = error.splitlines()
     assert [name for line in lines for name in ("b.png", "small.png", "text.png") if name in line] == [
@@ -518,7 +516,7 @@ def locked(photo, tiny, call_cli, monkeypatch):
 def test_one_image_behind_a_locked_door(locked, call_cli):
     """It alone fails, as a broken one does."""
     options = ["--scale", 2, "--weights", "w.safetensors"]
-    for command in (["upscale", "in", "out"], ["evaluate", "--images", "in"]):
+    for command in (["upscale", "in", "out"], ["evaluate", "in"]):
         status, out, error = call_cli(*command, *options)
         assert status == 1
         assert all(name in out for name in ("a", "b"))
@@ -533,7 +531,7 @@ def test_places_that_cannot_be_read(locked, call_cli, monkeypatch):
     options = ["--scale", 2, "--weights"]
     secret = ["in/a.png", "out.png", *options, "secret.safetensors"]
     check_refused(*call_cli("upscale", *secret), "secret.safetensors cannot be read (Permission denied)")
-    inside = ["--images", "locked/set", *options, "w.safetensors"]
+    inside = ["locked/set", *options, "w.safetensors"]
     check_refused(*call_cli("evaluate", *inside), "locked/set cannot be read (Permission denied)")
     monkeypatch.setenv("VDSR_DATA", "locked/set")
     status, out, _ = call_cli("doctor")

@@ -374,13 +374,13 @@ class TestCache:
 
 def test_every_process_says_what_stopped_it(call_cli, monkeypatch):
     monkeypatch.setenv("RANK", "1")
-    status, _, error = call_cli("evaluate", "--images", "none", "--scale", 2)
+    status, _, error = call_cli("evaluate", "none", "--scales", 2)
     assert status == 2
     assert error.startswith("vdsrlib: rank 1: There is no folder none, ")
 
 
 def test_processes_share_the_images(call_cli, cli_environment, tmp_path, tiny, paths):
-    typed = ["evaluate", "--images", paths[0].parent, "--scale", 2, "--weights", tiny, "--json"]
+    typed = ["evaluate", paths[0].parent, "--scales", 2, "--weights", tiny, "--json"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [*torchrun, "-m", "vdsrlib", *map(str, typed), "--cache", str(tmp_path / "cache")]
     environment = {**cli_environment, "OMP_NUM_THREADS": "1"}
@@ -396,7 +396,7 @@ def test_processes_share_the_images(call_cli, cli_environment, tmp_path, tiny, p
 
 
 def test_ensemble_from_the_command_line(call_cli, tiny, paths, make_net):
-    typed = ["evaluate", "--images", paths[0].parent, "--scale", 2, "--weights", tiny, "--json", "--ensemble"]
+    typed = ["evaluate", paths[0].parent, "--scales", 2, "--weights", tiny, "--json", "--ensemble"]
     found = json.loads(call_cli(*typed)[1])
     assert found["ensemble"] is True
     wanted = mean_scores(evaluate(make_net(), paths, 2, predict=self_ensemble))

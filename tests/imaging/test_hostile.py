@@ -146,7 +146,7 @@ def test_animation_is_named(tmp_path, photo, call_cli, tiny):
 
 def test_too_large_for_a_command_without_that_option(tmp_path, call_cli, tiny):
     (tmp_path / "bomb.png").write_bytes(png_of_size(100_000, 100_000))
-    error = call_cli("evaluate", "--images", tmp_path, "--scale", 2, "--weights", tiny)[2]
+    error = call_cli("evaluate", tmp_path, "--scales", 2, "--weights", tiny)[2]
     assert error.endswith("and the limit is 500.\n")
 
 

@@ -3,7 +3,7 @@
 import os
 import signal
 
-from vdsrlib.cli import data, doctor, evaluate, export, features, study, train, upscale
+from vdsrlib.cli import data, doctor, evaluate, export, features, score, study, train, upscale
 from vdsrlib.cli.console import (
     as_sentence,
     prepare_streams,
@@ -15,7 +15,7 @@ from vdsrlib.errors import InputError, MainProcessError
 from vdsrlib.utils.logs import print_log
 from vdsrlib.utils.signals import exit_on_terminate
 
-COMMANDS = (upscale, evaluate, train, study, features, export, data, doctor)
+COMMANDS = (upscale, evaluate, score, train, study, features, export, data, doctor)
 
 
 def build_parser() -> Parser:

@@ -1,19 +1,24 @@
 """``vdsr evaluate``."""
 
 import argparse
-from typing import TYPE_CHECKING, Any
+import itertools
+from typing import TYPE_CHECKING
 
 from vdsrlib.cli.console import print_problem, print_result
 from vdsrlib.cli.parser import Commands, Parser, add_device, add_weights, with_message
-from vdsrlib.utils.parsing import parse_scale
+from vdsrlib.cli.scores import image_table, mean_table, to_record, write_csv
+from vdsrlib.utils.parsing import parse_scales
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from vdsrlib.models.checkpoint import Checkpoint
+    from vdsrlib.utils.distributed import World
+
 
 def add_parser(commands: Commands) -> None:
     """Add the command."""
-    text = "PSNR and SSIM on a folder of HR images."
+    text = "PSNR and SSIM of a network and of interpolation on sets of HR images."
     commands.add_parser("evaluate", help=text, description=text, options=_add_options).set_defaults(run=run)
 
 
@@ -22,84 +27,76 @@ def _add_options(parser: Parser) -> None:
 
     add_device(parser)
     add_weights(parser)
-    parser.add_argument("--images", required=True, metavar="DIR", help="folder, or a set's name in VDSR_DATA")
-    parser.add_argument("--scale", required=True, type=with_message(parse_scale))
+    parser.add_argument("images", nargs="+", metavar="SET", help="a folder, or a set's name in VDSR_DATA")
+    parser.add_argument("--scales", required=True, type=with_message(parse_scales), help="such as 3 or 2_3_4")
     parser.add_argument("--protocol", choices=PROTOCOLS, help="default: the weights' own")
     parser.add_argument(
         "--ensemble", action="store_true", help="mean over eight orientations, 8 times the work"
     )
     parser.add_argument("--cache", metavar="DIR", help="keep scores there; a killed run goes on from them")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--csv", metavar="FILE", help="write a row for each image, scale and method")
+    parser.add_argument("--json", action="store_true", help="print a JSON object for each set and scale")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Score a network on a folder; print a table or a JSON object."""
-    from vdsrlib.evaluation.evaluate import evaluate
-    from vdsrlib.inference.predict import predict, self_ensemble
+    """Score a network on sets; print a table, or a JSON object for each set and scale."""
+    import pandas as pd
+
+    from vdsrlib.datasets.catalog import image_set
+    from vdsrlib.evaluation.frames import COLUMNS
     from vdsrlib.models import checkpoint
-    from vdsrlib.utils.atomic import to_json
+    from vdsrlib.utils.atomic import check_overwrite, to_json
     from vdsrlib.utils.device import choose_device, device_name, versions
     from vdsrlib.utils.distributed import init_distributed
 
+    for name in arguments.images:
+        image_set(name)  # refuses a wrong name before the long work
+    if arguments.csv:
+        check_overwrite(arguments.csv, force=True)
     with init_distributed(choose_device(arguments.device)) as world:
         net = checkpoint.load(arguments.weights, world.device)
-        scores = evaluate(
-            net,
-            arguments.images,
-            arguments.scale,
-            protocol=arguments.protocol,
-            predict=self_ensemble if arguments.ensemble else predict,
-            cache=arguments.cache,
-            world=world,
-            skip_broken=True,
-        )
+        found, failed = _evaluate_sets(arguments, net, world)
     if not world.is_main:
         return 0
-    for sentence in (*scores.attrs["notes"], *scores.attrs["failed"]):
+    notes = [note for scores in found.values() for note in scores.attrs["notes"]]
+    for sentence in dict.fromkeys([*notes, *failed]):
         print_problem(sentence)
+    table = pd.concat([scores.assign(set=name) for (name, _), scores in found.items()])
+    if arguments.csv:
+        write_csv(arguments.csv, table[["set", *COLUMNS]])
     protocol = arguments.protocol or net.protocol.name
+    asked = {"protocol": protocol, "ensemble": arguments.ensemble, "weights": net.record()}
+    machine = {"device": device_name(world.device), "versions": versions()}
     if arguments.json:
-        record = {
-            "data": arguments.images,
-            "scale": arguments.scale,
-            "protocol": protocol,
-            "ensemble": arguments.ensemble,
-            "weights": net.record(),
-            "device": device_name(world.device),
-            "versions": versions(),
-            **_nested(scores),
-        }
-        print_result(to_json(record))
+        for (name, scale), scores in found.items():
+            record = {"data": name, "scale": scale, **asked, **machine, **to_record(scores)}
+            print_result(to_json(record))
     else:
-        print_result(f"{protocol} protocol, x{arguments.scale:g}, {net.summary()}")
-        print_result(_table(scores))
-    return 1 if scores.attrs["failed"] else 0
+        one = f", x{arguments.scales[0]:g}" if len(found) == 1 else ""
+        print_result(f"{protocol} protocol{one}, {net.summary()}")
+        print_result(image_table(table) if len(found) == 1 else mean_table(table))
+    return 1 if failed else 0
 
 
-def _nested(scores: "pd.DataFrame") -> dict[str, Any]:
-    """Put the scores of an image together, as a program that reads JSON expects them."""
-    from vdsrlib.evaluation.frames import mean_scores
+def _evaluate_sets(
+    arguments: argparse.Namespace, net: "Checkpoint", world: "World"
+) -> tuple[dict[tuple[str, float], "pd.DataFrame"], list[str]]:
+    """Score each set at each scale; return the scores, and a sentence for everything that was left out."""
+    from vdsrlib.errors import InputError, WriteError
+    from vdsrlib.evaluation.evaluate import evaluate
+    from vdsrlib.inference.predict import predict, self_ensemble
 
-    images: dict[str, dict[str, Any]] = {}
-    for row in scores.itertuples():
-        images.setdefault(row.image, {"name": row.image})[row.method] = {"psnr": row.psnr, "ssim": row.ssim}
-    return {
-        "images": list(images.values()),
-        "mean": mean_scores(scores, ["method"]).to_dict("index"),
-        **scores.attrs,
-        "seconds": float(scores.seconds.sum(skipna=False)),
-    }
-
-
-def _table(scores: "pd.DataFrame") -> str:
-    """Lay the scores out with a line for an image, and their means below."""
-    from tabulate import tabulate
-
-    from vdsrlib.evaluation.evaluate import METHODS
-
-    found = _nested(scores)
-    rows = [
-        [row["name"], *(f"{row[m]['psnr']:.2f} / {row[m]['ssim']:.4f}" for m in METHODS)]
-        for row in [*found["images"], {"name": f"mean of {len(found['images'])}", **found["mean"]}]
-    ]
-    return tabulate(rows, ["PSNR (dB) / SSIM", *METHODS], disable_numparse=True)
+    options = {"protocol": arguments.protocol, "cache": arguments.cache, "world": world, "skip_broken": True}
+    how = self_ensemble if arguments.ensemble else predict
+    found, failed = {}, []
+    for name, scale in itertools.product(arguments.images, arguments.scales):
+        try:
+            found[name, scale] = evaluate(net, name, scale, predict=how, **options)
+            failed += found[name, scale].attrs["failed"]
+        except WriteError:  # of the cache, which the other sets need, too
+            raise
+        except InputError as error:
+            failed.append(str(error))
+    if not found:
+        raise InputError(" ".join(dict.fromkeys(failed)))
+    return found, failed
