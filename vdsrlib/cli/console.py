@@ -4,6 +4,7 @@ import io
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 from vdsrlib.errors import Notice
@@ -27,6 +28,44 @@ def print_result(text: str) -> None:
 def print_problem(message: Warning | Exception | str) -> None:
     """Print one sentence on standard error."""
     print(f"vdsrlib: {as_sentence(message)}", file=sys.stderr)
+
+
+def shorten(names: Sequence[str], most: int = 5) -> str:
+    """Name the first few of many, and count the others.
+
+    >>> shorten(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+class ImageProgress:
+    """A bar on a terminal: images done, in fractions of an image, their speed, and the time left."""
+
+    def __init__(self, images: int) -> None:
+        from tqdm import tqdm
+
+        shown = "{percentage:3.0f}%|{bar}| {n:.1f}/{total} images [{elapsed}<{remaining}{postfix}]"
+        terminal = sys.stderr.isatty()
+        self._bar = tqdm(total=images, leave=False, disable=not terminal, bar_format=shown)
+        self._done = 0
+
+    def __enter__(self) -> "ImageProgress":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
+
+    def show_tiles(self, done: int, tiles: int) -> None:
+        """Show how much of the present image is done."""
+        self._bar.update(self._done + done / tiles - self._bar.n)
+
+    def show_image(self, speed: float) -> None:
+        """Show that an image is done, and the speed in megapixels of results a second."""
+        self._done += 1
+        self._bar.set_postfix_str(f"{speed:.2f} megapixels/s", refresh=False)
+        self._bar.update(self._done - self._bar.n)
 
 
 def is_main_process() -> bool:

@@ -47,8 +47,8 @@ def add_weights(parser: Parser) -> None:
     """Add ``--weights``."""
     parser.add_argument(
         "--weights",
-        metavar="FILE",
-        help="safetensors of this project, or the authors' .mat; default: the shipped ones",
+        metavar="NAME",
+        help="shipped weights (vdsr, vdsr-rgb, ...), a file, or the authors' .mat; default: vdsr",
     )
 
 
@@ -67,5 +67,5 @@ def with_message(parse: Callable[[str], Value]) -> Callable[[str], Value]:
 def whole_number(text: str) -> int:
     """Parse a whole number from 1 to a million."""
     if not text.isdecimal() or not 1 <= int(text) <= 10**6:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to 1000000")
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 1000000, got {text!r}")
     return int(text)

@@ -1,20 +1,26 @@
-"""``vdsr upscale``."""
+"""``vdsr upscale``: an image, or the images of a folder."""
 
 import argparse
+import math
 import os
 import sys
-from pathlib import Path
+import time
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from vdsrlib.cli.console import as_sentence, print_problem, print_result
+from vdsrlib.cli.console import ImageProgress, is_main_process, print_problem, print_result, shorten
 from vdsrlib.cli.parser import Commands, Parser, add_device, add_weights, whole_number, with_message
 from vdsrlib.errors import InputError
 from vdsrlib.utils.parsing import parse_scale, parse_size
+from vdsrlib.utils.paths import user_path
+from vdsrlib.utils.processes import process_count, process_rank
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
+    from vdsrlib.cli.images import Outcome
+    from vdsrlib.inference.folder import FolderPlan, Job
 
-    from vdsrlib.models.checkpoint import Checkpoint
+FOR_A_FOLDER = {"recursive": False, "format": "keep", "suffix": "", "jobs": 1}
+"""The options that only a folder has, and what they are unless they are given."""
 
 
 def add_parser(commands: Commands) -> None:
@@ -26,120 +32,139 @@ def add_parser(commands: Commands) -> None:
 def _add_options(parser: Parser) -> None:
     from vdsrlib.imaging.formats import MAX_PIXELS
     from vdsrlib.inference.backends import BACKENDS, PRECISIONS
+    from vdsrlib.inference.folder import SUFFIXES
     from vdsrlib.inference.tiling import MEMORY
 
     add_device(parser)
     add_weights(parser)
-    parser.add_argument("input", metavar="IN", help="an image, or a folder of images")
-    parser.add_argument("output", metavar="OUT", help="a name that ends in the format; a folder for a folder")
+    parser.add_argument("input", metavar="IN", type=user_path, help="an image, or a folder of images")
+    parser.add_argument(
+        "output", metavar="OUT", type=user_path, help="the result, such as big.png, or a folder"
+    )
     size = parser.add_mutually_exclusive_group(required=True)
     size.add_argument("--scale", type=with_message(parse_scale), help="any number above 1, up to 8")
     size.add_argument("--size", type=with_message(parse_size), metavar="WxH", help="pixels of the result")
     parser.add_argument(
         "--ground-truth",
         action="store_true",
-        help="IN is HR: degrade it first, and print PSNR and SSIM; takes 200 bytes of memory a pixel",
+        help="take IN as HR: degrade it first, then print PSNR and SSIM; takes 200 bytes of memory a pixel",
     )
-    parser.add_argument("--force", action="store_true", help="replace files that exist")
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument("--force", action="store_true", help="replace files that exist")
+    existing.add_argument(
+        "--skip-existing",
+        action="store_true",
+        help="leave results that exist; several commands may then share a folder",
+    )
+    parser.add_argument("--json", action="store_true", help="print a JSON object for each image")
     parser.add_argument("--backend", default="auto", help=f"auto, {', '.join(BACKENDS)}")
     parser.add_argument("--precision", default="float32", help=", ".join(PRECISIONS))
     parser.add_argument(
-        "--memory", type=whole_number, default=MEMORY >> 20, metavar="MIB", help="for the network's work"
+        "--memory",
+        type=whole_number,
+        default=MEMORY >> 20,
+        metavar="MIB",
+        help="memory for the network's work on a tile; default: %(default)s",
     )
-    parser.add_argument("--max-megapixels", type=whole_number, default=MAX_PIXELS // 10**6, metavar="N")
+    parser.add_argument(
+        "--max-megapixels",
+        type=whole_number,
+        default=MAX_PIXELS // 10**6,
+        metavar="N",
+        help="refuse larger images, read or made; default: %(default)s",
+    )
+    folder = parser.add_argument_group("for a folder")
+    folder.add_argument("--recursive", action="store_true", help="look into subfolders, and make them in OUT")
+    folder.add_argument("--format", choices=("keep", *SUFFIXES), help="of all results; default: %(default)s")
+    folder.add_argument("--suffix", help="put behind names: _x2 makes a_x2.png of a.png")
+    folder.add_argument("--jobs", type=whole_number, metavar="N", help="processes; default: %(default)s")
+    folder.set_defaults(**FOR_A_FOLDER)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Enlarge an image or a folder; print a line for each image, and the failures at the end."""
-    from tqdm import tqdm
-
-    from vdsrlib.errors import explain_out_of_memory
-    from vdsrlib.imaging.formats import TooLarge, check_target
-    from vdsrlib.inference.backends import prepare
-    from vdsrlib.inference.upscale import pair_files
-    from vdsrlib.models import checkpoint
-    from vdsrlib.utils.atomic import check_overwrite, check_writable
-    from vdsrlib.utils.device import choose_device
-    from vdsrlib.utils.paths import user_path
-
-    source, target = user_path(arguments.input), user_path(arguments.output)
     if arguments.ground_truth and arguments.size:
-        raise InputError("--ground-truth needs a --scale, by which the image is first made small.")
-    folder = os.path.isdir(source)  # noqa: PTH112  which answers for any name, however long
-    jobs = pair_files(source, target) if folder else [(source, target)]
-    if not folder:
-        check_target(target)
-        check_overwrite(target, arguments.force)
-    loaded = checkpoint.load(arguments.weights, choose_device(arguments.device))
-    # refuses a backend or a precision before any work
-    prepare(loaded.model, arguments.backend, arguments.precision)
-    if folder:
-        check_writable(target)
-        images = {old.name for old, _ in jobs}
-        others = [name for name in sorted(os.listdir(source)) if name not in images and name[0] != "."]  # noqa: PTH208
-        if others:
-            print_problem(f"not looked into, by their names no images: {', '.join(others)}.")
-    failures = []
-    for number, (old, new) in enumerate(jobs, start=1):
-        title = f"{number}/{len(jobs)} {old.name}" if folder else None
-        try:
-            check_overwrite(new, arguments.force)
-            with tqdm(desc=title, unit="tile", leave=False, disable=not sys.stderr.isatty()) as bar:
-                with explain_out_of_memory(old, "a smaller scale or a smaller --memory may do"):
-                    done = _upscale_one(arguments, loaded, old, new, bar)
-                print_result(f"{new}: {done}")
-        except InputError as error:
-            if isinstance(error, TooLarge):
-                error = InputError(f"{error} Raise it with --max-megapixels if that is what you want.")
-            if not folder:
-                raise error from None
-            failures.append(as_sentence(error))
-    for failure in failures:
+        raise InputError("--ground-truth needs --scale, not --size: the scale says how HR is degraded")
+    if os.path.isdir(arguments.input):  # noqa: PTH112  which answers for any name, however long
+        return _run_folder(arguments)
+    for option, default in FOR_A_FOLDER.items():
+        if getattr(arguments, option) != default:
+            raise InputError(f"--{option} is for a folder, and {arguments.input} is none")
+    return _run_image(arguments)
+
+
+def _run_image(arguments: argparse.Namespace) -> int:
+    from vdsrlib.cli.images import load_network, upscale_image
+    from vdsrlib.imaging.formats import check_target
+    from vdsrlib.utils.atomic import check_overwrite
+
+    check_target(arguments.output)
+    if not arguments.skip_existing:
+        check_overwrite(arguments.output, arguments.force)
+    net = load_network(arguments)
+    with ImageProgress(1) as progress:
+        outcome = upscale_image(arguments, net, (arguments.input, arguments.output), progress.show_tiles)
+    print_outcome(outcome, arguments.json)
+    return 0
+
+
+def _run_folder(arguments: argparse.Namespace) -> int:
+    from vdsrlib.inference.folder import plan_folder
+
+    plan = plan_folder(
+        arguments.input,
+        arguments.output,
+        recursive=arguments.recursive,
+        suffix=arguments.suffix,
+        kind=arguments.format,
+    )
+    jobs = plan.jobs[process_rank() :: process_count()]
+    failures, pixels, start = [], 0, time.monotonic()
+    with ImageProgress(len(jobs)) as progress:
+        for outcome in _outcomes(arguments, plan, jobs, progress):
+            if outcome.error:
+                failures.append(outcome.error)
+            if arguments.json or not outcome.error:
+                print_outcome(outcome, arguments.json)
+            pixels += math.prod(outcome.size) if outcome.size else 0
+            progress.show_image(pixels / 1e6 / (time.monotonic() - start))
+    for failure in (*plan.locked, *failures):
         print_problem(failure)
     if failures:
         print_problem(f"{len(failures)} of {len(jobs)} images failed.")
-    return 1 if failures else 0
+    elif sys.stderr.isatty():
+        seconds = time.monotonic() - start
+        print_problem(f"{len(jobs)} images, {pixels / 1e6:.1f} megapixels in {seconds:.0f} s")
+    return 1 if failures or plan.locked else 0
 
 
-def _upscale_one(
-    arguments: argparse.Namespace, loaded: "Checkpoint", old: Path, new: Path, bar: "tqdm"
-) -> str:
-    """Enlarge one file; returns what there is to say of it."""
-    from vdsrlib.evaluation.ground_truth import degrade_and_upscale
-    from vdsrlib.imaging.formats import check_target
-    from vdsrlib.imaging.image_file import read_with_notes, save_image
-    from vdsrlib.inference.options import InferenceOptions
-    from vdsrlib.inference.upscale import upscale_file
+def _outcomes(
+    arguments: argparse.Namespace, plan: "FolderPlan", jobs: "Sequence[Job]", progress: ImageProgress
+) -> "Iterator[Outcome]":
+    """Enlarge the images, after what stops all of them has been ruled out."""
+    from vdsrlib.cli.images import in_processes, load_network, try_image
+    from vdsrlib.utils.atomic import check_writable
 
-    def progress(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
+    net = load_network(arguments)
+    check_writable(arguments.output)
+    if is_main_process():
+        for sentence in _left_out(plan):
+            print_problem(sentence)
+    if arguments.jobs > 1 and len(jobs) > 1:
+        return in_processes(arguments, jobs, min(arguments.jobs, len(jobs)))
+    return (try_image(arguments, net, job, progress.show_tiles) for job in jobs)
 
-    options = InferenceOptions(
-        arguments.backend,
-        arguments.precision,
-        arguments.memory << 20,
-        arguments.max_megapixels * 10**6,
-        progress,
-    )
-    if arguments.ground_truth:
-        check_target(new)
-        image, notes = read_with_notes(old, options.max_pixels)
-        upscaled = degrade_and_upscale(loaded, image, arguments.scale, options)
-        save_image(new, upscaled.sr, replace=arguments.force)
-        scores = {"interpolation": upscaled.interpolation_score, "model": upscaled.network_score}
-        found = [f"{name} PSNR {s.psnr:.4f} dB, SSIM {s.ssim:.4f}" for name, s in scores.items() if s]
-        notes = (*found, *notes)
-        height, width = upscaled.sr.shape[:2]
-    else:
-        picture = upscale_file(
-            loaded,
-            old,
-            new,
-            arguments.scale,
-            size=arguments.size,
-            options=options,
-            replace=arguments.force,
-        )
-        (height, width), notes = picture.pixels.shape[:2], picture.notes
-    return "; ".join([f"{width} x {height} pixels", *notes])
+
+def _left_out(plan: "FolderPlan") -> "Iterator[str]":
+    """Name what is in the folder and is not enlarged."""
+    if plan.folders:
+        yield f"not looked into, without --recursive: {shorten(plan.folders)}"
+    if plan.others:
+        yield f"no images by their names: {shorten(plan.others)}"
+
+
+def print_outcome(outcome: "Outcome", as_json: bool) -> None:
+    """Print the line of an image."""
+    from vdsrlib.utils.atomic import to_json
+
+    print_result(to_json(outcome.record()) if as_json else outcome.text())

@@ -7,7 +7,6 @@ networks were trained; linear light is not attempted.
 
 import dataclasses
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +16,11 @@ import numpy as np
 from numpy.typing import DTypeLike
 from scipy.ndimage import distance_transform_edt
 
-from vdsrlib.datasets.catalog import list_images
 from vdsrlib.errors import InputError
 from vdsrlib.imaging.arrays import as_image, split_alpha
 from vdsrlib.imaging.colour import from_float, to_float
 from vdsrlib.imaging.degradation import DEGRADATIONS
-from vdsrlib.imaging.formats import FORMATS, READABLE, check_pixels, check_target
+from vdsrlib.imaging.formats import check_pixels, check_target
 from vdsrlib.imaging.image_file import Picture, encode, read_picture
 from vdsrlib.imaging.resize import apply_separable
 from vdsrlib.inference.backends import prepare
@@ -196,27 +194,6 @@ def check_upscaling(shape: Shape, result: Shape) -> None:
             f"{shape[1]}x{shape[0]} pixels cannot be enlarged to {result[1]}x{result[0]}: "
             f"each side may grow by up to {LARGEST_SCALE} times, and must not shrink."
         )
-
-
-def pair_files(source: Path, target: Path) -> list[tuple[Path, Path]]:
-    """Each image of a folder, and its name in another folder; what is only read (GIF) becomes PNG.
-
-    Raises:
-        InputError: there is no image in ``source``, two of them would get one name, or ``target`` is a file's
-            name or the same folder.
-    """
-    # os.path answers for any name, however long, and for a link that leads to itself
-    if target.suffix.lower() in FORMATS or os.path.isfile(target):  # noqa: PTH113
-        raise InputError(f"{source} is a folder; {target} must be a folder then, for its images.")
-    if os.path.exists(target) and target.samefile(source):  # noqa: PTH110
-        raise InputError(f"{target} is the folder of the images themselves; write to another one.")
-    sources: dict[Path, Path] = {}
-    for path in list_images(source, READABLE):
-        new = target / (path.name if path.suffix.lower() in FORMATS else f"{path.name}.png")
-        if new in sources:
-            raise InputError(f"{sources[new]} and {path} would both become {new}; rename one of them.")
-        sources[new] = path
-    return [(path, new) for new, path in sources.items()]
 
 
 def _result_shape(shape: Shape, scale: float | None, size: Shape | None) -> Shape:

@@ -1,12 +1,14 @@
-"""Lock a file between processes."""
+"""Lock a file between processes, or claim one that is to be made."""
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from vdsrlib.errors import WriteError
+from vdsrlib.utils.hashing import hash_bytes
 
 
 @contextmanager
@@ -33,3 +35,27 @@ def file_lock(lock: Path, timeout: float = -1) -> Iterator[None]:
         yield
     finally:
         held.release()
+
+
+@contextmanager
+def claim(target: Path) -> Iterator[bool]:
+    """Tell whether this process may make a file, and keep others from making it meanwhile.
+
+    It may not where the file is there already, or where another process is making it.
+
+    Raises:
+        WriteError: the folder cannot be written.
+    """
+    if os.path.lexists(target):
+        yield False
+        return
+    lock = target.with_name(f".claim-{hash_bytes(os.fsencode(target.name))[:16]}")
+    try:
+        with file_lock(lock, timeout=0):
+            try:
+                yield not os.path.lexists(target)  # another process may have made it by now
+            finally:
+                with suppress(OSError):  # on Windows, another process may have it open
+                    lock.unlink()  # a process that opened it before this finds the target made
+    except Timeout:
+        yield False

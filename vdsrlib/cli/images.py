@@ -1,0 +1,203 @@
+"""The work of ``vdsr upscale`` on one image, and on many: one after the other, or in several processes."""
+
+import argparse
+import itertools
+import multiprocessing
+import os
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NoReturn
+
+import torch
+
+from vdsrlib.errors import InputError, Notice, explain_out_of_memory
+from vdsrlib.evaluation.ground_truth import degrade_and_upscale
+from vdsrlib.imaging.formats import TooLarge, check_target
+from vdsrlib.imaging.image_file import read_with_notes, save_image
+from vdsrlib.inference.backends import prepare
+from vdsrlib.inference.folder import Job
+from vdsrlib.inference.options import InferenceOptions, Progress
+from vdsrlib.inference.upscale import upscale_file
+from vdsrlib.models import checkpoint
+from vdsrlib.models.checkpoint import Checkpoint
+from vdsrlib.utils.atomic import check_overwrite
+from vdsrlib.utils.device import choose_device
+from vdsrlib.utils.locks import claim
+from vdsrlib.utils.signals import exit_on_terminate
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an image.
+
+    Attributes:
+        job: the image and the name of its result.
+        size: width and height of the result; None if there is none.
+        notes: what people should know of it, each a few words.
+        scores: PSNR and SSIM of each method, with ``--ground-truth``.
+        seconds: how long it took.
+        error: why there is no result; None where there is, or where one was there before.
+    """
+
+    job: Job
+    size: tuple[int, int] | None = None
+    notes: tuple[str, ...] = ()
+    scores: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    error: str | None = None
+
+    @property
+    def skipped(self) -> bool:
+        """Whether nothing was to be done."""
+        return self.size is None and self.error is None
+
+    def text(self) -> str:
+        """Describe it in a line."""
+        parts = [f"{name} PSNR {s.psnr:.4f} dB, SSIM {s.ssim:.4f}" for name, s in self.scores.items()]
+        size = f"{self.size[0]} x {self.size[1]} pixels" if self.size else "exists; skipped"
+        return f"{self.job[1]}: {'; '.join([size, *parts, *self.notes])}"
+
+    def record(self) -> dict[str, Any]:
+        """Describe it to programs."""
+        width, height = self.size or (None, None)
+        return {
+            "source": str(self.job[0]),
+            "target": str(self.job[1]),
+            "width": width,
+            "height": height,
+            "skipped": self.skipped,
+            "error": self.error,
+            "notes": self.notes,
+            **{name: score._asdict() for name, score in self.scores.items()},
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def load_network(arguments: argparse.Namespace) -> Checkpoint:
+    """Load the network; refuse a backend or a precision before any work."""
+    net = checkpoint.load(arguments.weights, choose_device(arguments.device))
+    prepare(net.model, arguments.backend, arguments.precision)
+    return net
+
+
+def upscale_image(
+    arguments: argparse.Namespace, net: Checkpoint, job: Job, progress: Progress | None = None
+) -> Outcome:
+    """Enlarge an image; ``progress`` is called with the tiles done and their number.
+
+    Raises:
+        InputError: the image, or the place of its result, is at fault.
+    """
+    start, (source, target) = time.perf_counter(), job
+    options = InferenceOptions(
+        arguments.backend,
+        arguments.precision,
+        arguments.memory << 20,
+        arguments.max_megapixels * 10**6,
+        progress,
+    )
+    work = _from_ground_truth if arguments.ground_truth else _from_file
+    try:
+        with claim(target) if arguments.skip_existing else nullcontext(True) as free:
+            if not free:
+                return Outcome(job)
+            check_overwrite(target, arguments.force)
+            with explain_out_of_memory(source, "a smaller scale or a smaller --memory may do"):
+                size, notes, scores = work(arguments, net, job, options)
+    except TooLarge as error:
+        raise InputError(f"{error} Raise it with --max-megapixels if that is what you want.") from error
+    return Outcome(job, size, notes, scores, time.perf_counter() - start)
+
+
+def _from_file(
+    arguments: argparse.Namespace, net: Checkpoint, job: Job, options: InferenceOptions
+) -> tuple[tuple[int, int], tuple[str, ...], dict[str, Any]]:
+    picture = upscale_file(
+        net, *job, arguments.scale, size=arguments.size, options=options, replace=arguments.force
+    )
+    height, width = picture.pixels.shape[:2]
+    return (width, height), picture.notes, {}
+
+
+def _from_ground_truth(
+    arguments: argparse.Namespace, net: Checkpoint, job: Job, options: InferenceOptions
+) -> tuple[tuple[int, int], tuple[str, ...], dict[str, Any]]:
+    source, target = job
+    check_target(target)
+    image, notes = read_with_notes(source, options.max_pixels)
+    upscaled = degrade_and_upscale(net, image, arguments.scale, options)
+    save_image(target, upscaled.sr, replace=arguments.force)
+    scores = {"interpolation": upscaled.interpolation_score, "model": upscaled.network_score}
+    height, width = upscaled.sr.shape[:2]
+    return (width, height), notes, scores
+
+
+def try_image(arguments: argparse.Namespace, net: Checkpoint, job: Job, progress: Progress) -> Outcome:
+    """Enlarge an image of a folder, whose failure does not stop the others."""
+    try:
+        return upscale_image(arguments, net, job, progress)
+    except InputError as error:
+        return Outcome(job, error=str(error))
+
+
+def in_processes(arguments: argparse.Namespace, jobs: Iterable[Job], count: int) -> Iterator[Outcome]:
+    """Enlarge images in several processes, and yield the outcomes as they come.
+
+    Raises:
+        InputError: a process was killed.
+    """
+    waiting = iter(jobs)
+    running: set[Future[Outcome]] = set()
+    spawn = multiprocessing.get_context("spawn")  # a forked process cannot use what is prepared
+    threads = max(1, (os.cpu_count() or 1) // count)
+    with ProcessPoolExecutor(count, spawn, _start_worker, (arguments, threads)) as pool:
+        try:
+            while True:
+                new = itertools.islice(waiting, 2 * count - len(running))
+                running |= {pool.submit(_work, job) for job in new}
+                if not running:
+                    return
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        except BrokenProcessPool as error:
+            few = "fewer --jobs or a smaller --memory may do"
+            raise InputError(f"a process was killed, perhaps for want of memory; {few}") from error
+        except BaseException:  # Ctrl-C, or a scheduler's stop
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise
+
+
+_upscale: Callable[[Job], Outcome]
+"""The work of a process that ``in_processes`` started."""
+
+
+def _start_worker(arguments: argparse.Namespace, threads: int) -> None:
+    """Load the network in a process of its own, which hears of a stop by SIGTERM alone."""
+    global _upscale
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(threads)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Notice)  # the first process has said it
+        net = load_network(arguments)
+    _upscale = partial(try_image, arguments, net, progress=lambda *_: None)
+    signal.signal(signal.SIGTERM, _stop)  # until now, it ends the process at once
+
+
+def _stop(number: int, frame: object) -> NoReturn:
+    """End the work on an image, and let nothing follow."""
+    global _upscale
+    _upscale = partial(exit_on_terminate, number)
+    exit_on_terminate(number, frame)
+
+
+def _work(job: Job) -> Outcome:
+    return _upscale(job)
