@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from vdsrlib.errors import InputError
 from vdsrlib.imaging.image_file import read_picture
@@ -146,8 +147,13 @@ def test_an_orientation_in_xmp_alone_turns_nothing(tmp_path, photo, suffix):
     path = tmp_path / f"a{suffix}"
     if suffix == ".tif":
         tifffile.imwrite(path, photo, photometric="rgb", extratags=[(700, 1, len(xmp), xmp)])
+    elif suffix == ".png":
+        text = PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", xmp.decode())
+        Image.fromarray(photo).save(path, pnginfo=text)
     else:
         Image.fromarray(photo).save(path, xmp=xmp)
     found = read_picture(path)
+    assert found.metadata.xmp == xmp
     assert found.pixels.shape == photo.shape
     assert not found.turned

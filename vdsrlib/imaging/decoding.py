@@ -14,7 +14,7 @@ from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from vdsrlib.errors import InputError
 from vdsrlib.imaging.formats import READABLE
-from vdsrlib.imaging.metadata import SRGB
+from vdsrlib.imaging.metadata import SRGB, Metadata
 
 _LOGGERS = [logging.getLogger(name) for name in ("PIL", "tifffile")]
 _NOWHERE = logging.NullHandler()
@@ -31,6 +31,7 @@ class Decoded:
         upright: whether the decoder has turned the samples already.
         icc: the colour profile in the file.
         notes: what decoding changed or left out, each a few words for people.
+        metadata: what else the file says of its picture.
     """
 
     samples: np.ndarray
@@ -38,6 +39,7 @@ class Decoded:
     upright: bool = False
     icc: bytes | None = None
     notes: list[str] = field(default_factory=list)
+    metadata: Metadata = field(default_factory=Metadata)
 
 
 @contextmanager

@@ -4,21 +4,29 @@ Files come from anywhere, so nothing is believed. Only the decoders of the forma
 image with more pixels than a limit is decoded, and every failure is one InputError.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import imagecodecs
 import numpy as np
-import tifffile
 from PIL import Image, ImageFile
 
 from vdsrlib.imaging.arrays import split_alpha
 from vdsrlib.imaging.camera_raw import check_not_raw
 from vdsrlib.imaging.colour import to_eight_bits, to_uint8
 from vdsrlib.imaging.decoding import Decoded, decoding, frames_note, open_with_pillow, pillow_samples
+from vdsrlib.imaging.encoding import Content, write_bmp, write_jpeg, write_png, write_tiff, write_webp
 from vdsrlib.imaging.formats import EIGHT_BITS, FORMATS, MAX_PIXELS, WITH_16_BITS, check_pixels, check_target
-from vdsrlib.imaging.metadata import UPRIGHT, matching_profile, orientation_of_exif
-from vdsrlib.imaging.png import insert_png_profile, read_png
+from vdsrlib.imaging.metadata import (
+    NO_METADATA,
+    UPRIGHT,
+    Metadata,
+    exif_orientation,
+    from_pillow_info,
+    is_adobe_rgb,
+    matching_profile,
+)
+from vdsrlib.imaging.png import MEANS_SRGB, read_png
 from vdsrlib.imaging.tiff import read_tiff
 from vdsrlib.utils.atomic import atomic
 from vdsrlib.utils.paths import user_path
@@ -34,6 +42,7 @@ class Picture:
         icc: the colour profile of the pixels, as it stands in files; or None.
         notes: what reading or writing changed or left out, each a few words for people.
         turned: whether the file has the pixels in another orientation, which its EXIF tells.
+        metadata: what else the file says of its picture; writing brings it up to date.
     """
 
     pixels: np.ndarray
@@ -41,6 +50,7 @@ class Picture:
     icc: bytes | None = None
     notes: tuple[str, ...] = ()
     turned: bool = False
+    metadata: Metadata = NO_METADATA
 
 
 def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -63,8 +73,11 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
         count = samples.shape[2]
         pixels = np.ascontiguousarray(samples[..., :3] if count > 2 else samples[..., 0])
         alpha = np.ascontiguousarray(samples[..., -1]) if count in (2, 4) else None
+    icc = matching_profile(decoded.icc, pixels)
+    if decoded.icc and not icc:
+        decoded.notes.append("the colour profile is of another kind of image, and left out")
     turned = decoded.orientation in UPRIGHT
-    return Picture(pixels, alpha, matching_profile(decoded.icc, pixels), tuple(decoded.notes), turned)
+    return Picture(pixels, alpha, icc, tuple(decoded.notes), turned, decoded.metadata)
 
 
 def _read_other(path: str | Path, max_pixels: int) -> Decoded:
@@ -78,7 +91,11 @@ def _read_other(path: str | Path, max_pixels: int) -> Decoded:
         samples, became = pillow_samples(file, icc)
         if file.format == "BMP" and samples.ndim == 3 and samples.shape[2] == 4 and not samples[..., 3].any():
             samples = samples[..., :3]  # programs leave a fourth byte unused, and 0
-        return Decoded(samples, orientation_of_exif(file.info.get("exif")), icc=icc, notes=notes + became)
+        metadata = from_pillow_info(file.info)
+        icc = None if file.mode == "CMYK" else icc
+        return Decoded(
+            samples, exif_orientation(metadata.exif), icc=icc, notes=notes + became, metadata=metadata
+        )
 
 
 def open_image(path: str | Path) -> ImageFile.ImageFile:
@@ -123,23 +140,25 @@ def encode(path: Path, picture: Picture) -> tuple[str, ...]:
     icc = matching_profile(picture.icc, samples) if kind != "BMP" else None
     if picture.icc and not icc:
         notes.append("the colour profile is left out")
-    if kind == "TIFF":
-        tifffile.imwrite(
-            path,
-            samples,
-            photometric="minisblack" if parts[0].ndim == 2 else "rgb",
-            extrasamples=["unassalpha"] * (len(parts) - 1),
-            compression="zlib",
-            iccprofile=icc,
-            metadata=None,
-        )
-    elif kind == "PNG" and samples.dtype == np.uint16:
-        path.write_bytes(insert_png_profile(bytes(imagecodecs.png_encode(samples)), icc))
-    else:
-        options = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}.get(kind, {})
-        profile = {"icc_profile": icc} if icc else {}
-        Image.fromarray(samples).save(path, kind, **options, **profile)
-    return tuple(notes)
+    elif not icc and kind != "JPEG" and is_adobe_rgb(picture.metadata.exif):
+        notes.append("the colours are Adobe RGB, which only EXIF says")
+    metadata = picture.metadata.updated(*samples.shape[:2])
+    lost = WRITERS[kind](path, Content(samples, icc, metadata))
+    if picture.metadata.exif and not metadata.exif:
+        lost = ["EXIF, being damaged,", *lost]
+    if kind != "PNG" and not icc and b"sRGB" not in metadata.png_colour:
+        said = [name.decode() for name, data in metadata.png_colour.items() if MEANS_SRGB.get(name) != data]
+        lost += [f"the meaning of colours ({', '.join(said)})"] if said else []
+    return (*notes, *(f"{name} is left out" for name in lost))
+
+
+WRITERS: dict[str, Callable[[Path, Content], list[str]]] = {
+    "BMP": write_bmp,
+    "JPEG": write_jpeg,
+    "PNG": write_png,
+    "TIFF": write_tiff,
+    "WEBP": write_webp,
+}
 
 
 def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:

@@ -6,7 +6,7 @@ stop it or make it print. The colour key is applied here, since decoders compare
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -16,12 +16,22 @@ import numpy as np
 
 from vdsrlib.imaging.decoding import Decoded, frames_note, open_with_pillow, pillow_samples
 from vdsrlib.imaging.formats import check_pixels
-from vdsrlib.imaging.metadata import orientation_of_exif
+from vdsrlib.imaging.metadata import IPTC_RESOURCE, Metadata, exif_orientation
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples of a pixel, by the header's colour type."""
 GREY, RGB, PALETTE = 0, 2, 3
+
+XMP_KEYWORD = b"XML:com.adobe.xmp"
+RAW_IPTC = b"Raw profile type iptc"
+COLOUR_CHUNKS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
+"""Chunks that say what samples mean, where there is no profile."""
+MEANS_SRGB = {
+    b"gAMA": struct.pack(">I", 45_455),
+    b"cHRM": struct.pack(">8I", 31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000),
+}
+"""Those of them that say what everybody assumes."""
 
 LARGEST_CHUNK = 2**26
 """Bytes that a compressed chunk of metadata may unpack to: more is no profile, and no text to keep."""
@@ -54,19 +64,20 @@ def read_png(path: str | Path, max_pixels: int) -> Decoded | None:
         check_pixels(path, header.height, header.width, max_pixels)
         chunks = [*_chunks(memoryview(head + file.read()))]
     named = dict(reversed(chunks))  # the first of each kind counts
-    essential = [SIGNATURE, _chunk(b"IHDR", head[16:29])]
+    essential = [SIGNATURE, chunk(b"IHDR", head[16:29])]
     if header.colour == PALETTE:
-        essential += [_chunk(kind, named[kind]) for kind in (b"PLTE", b"tRNS") if kind in named]
+        essential += [chunk(kind, named[kind]) for kind in (b"PLTE", b"tRNS") if kind in named]
     idat = [data for kind, data in chunks if kind == b"IDAT"]
     icc = _profile(named)
     if header.depth == 16 and header.interlaced:
         samples = _decode_passes(header, idat)
     else:
-        content = b"".join([*essential, *(_chunk(b"IDAT", data) for data in idat), _chunk(b"IEND", b"")])
+        content = b"".join([*essential, *(chunk(b"IDAT", data) for data in idat), chunk(b"IEND", b"")])
         samples = _decode(header, content)
     samples = _keyed(samples, header, named.get(b"tRNS"))
-    orientation = orientation_of_exif(bytes(named.get(b"eXIf", b"")))
-    return Decoded(samples, orientation, icc=icc, notes=frames_note(_frames(chunks)))
+    metadata = _metadata(chunks)
+    notes = frames_note(_frames(chunks))
+    return Decoded(samples, exif_orientation(metadata.exif), icc=icc, notes=notes, metadata=metadata)
 
 
 def _chunks(content: memoryview) -> Iterator[tuple[bytes, memoryview]]:
@@ -83,7 +94,8 @@ def _chunks(content: memoryview) -> Iterator[tuple[bytes, memoryview]]:
         at += 12 + size
 
 
-def _chunk(kind: bytes, data: bytes | memoryview) -> bytes:
+def chunk(kind: bytes, data: bytes | memoryview) -> bytes:
+    """Make a chunk of a PNG file."""
     return b"".join(
         [struct.pack(">I", len(data)), kind, data, struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))]
     )
@@ -111,8 +123,8 @@ def _decode_passes(header: Header, idat: list[memoryview]) -> np.ndarray:
     for part, size in zip(parts, sizes, strict=True):
         if size:
             own = header._replace(height=part.shape[0], width=part.shape[1], interlaced=0)
-            content = [SIGNATURE, _chunk(b"IHDR", struct.pack(">IIBBBBB", *own))]
-            content += [_chunk(b"IDAT", zlib.compress(rows[:size], 0)), _chunk(b"IEND", b"")]
+            content = [SIGNATURE, chunk(b"IHDR", struct.pack(">IIBBBBB", *own))]
+            content += [chunk(b"IDAT", zlib.compress(rows[:size], 0)), chunk(b"IEND", b"")]
             part[:] = imagecodecs.png_decode(b"".join(content)).reshape(part.shape)
             rows = rows[size:]
     return samples
@@ -141,6 +153,55 @@ def _profile(named: dict[bytes, memoryview]) -> bytes | None:
         return None
 
 
+def _metadata(chunks: list[tuple[bytes, memoryview]]) -> Metadata:
+    """Collect what the chunks before and behind the pixels say."""
+    named = {kind: bytes(data) for kind, data in reversed(chunks) if kind != b"IDAT"}
+    texts = dict(_text(kind, bytes(data)) for kind, data in chunks if kind in (b"tEXt", b"zTXt", b"iTXt"))
+    exif = named.get(b"eXIf") or _raw_profile(texts, b"exif") or _raw_profile(texts, b"APP1")
+    resolution = named.get(b"pHYs", b"")
+    across, down, unit = struct.unpack(">IIB", resolution) if len(resolution) == 9 else (0, 0, 0)
+    return Metadata(
+        exif.removeprefix(b"Exif\0\0") or None,
+        texts.get(XMP_KEYWORD),
+        _iptc(_raw_profile(texts, b"iptc")),
+        (across * 0.0254, down * 0.0254) if unit == 1 and across and down else None,
+        {kind: named[kind] for kind in COLOUR_CHUNKS if kind in named},
+    )
+
+
+def _text(kind: bytes, data: bytes) -> tuple[bytes, bytes]:
+    """Return the keyword and the text of a chunk; no text where it is damaged or far too long."""
+    keyword, _, text = data.partition(b"\0")
+    packed = kind == b"zTXt"
+    if kind == b"iTXt":
+        packed = text[:1] == b"\1"
+        text = b"\0".join(text[2:].split(b"\0", 2)[2:])  # behind a language and a translated keyword
+    elif packed:
+        text = text[1:]
+    try:
+        return keyword, zlib.decompressobj().decompress(text, LARGEST_CHUNK) if packed else text
+    except zlib.error:
+        return keyword, b""
+
+
+def _raw_profile(texts: Mapping[bytes, bytes], name: bytes) -> bytes:
+    """Return what ImageMagick's programs write as hexadecimal digits: a name, a length, the digits."""
+    parts = texts.get(b"Raw profile type " + name, b"").split()
+    try:
+        return bytes.fromhex(b"".join(parts[2:]).decode("ascii"))
+    except ValueError:
+        return b""
+
+
+def _iptc(resources: bytes) -> bytes | None:
+    """Find IPTC's records among Photoshop's resources."""
+    at = resources.find(struct.pack(">4sH", b"8BIM", IPTC_RESOURCE))
+    if at < 0 or len(resources) < at + 12:
+        return None
+    size = int.from_bytes(resources[at + 8 : at + 12], "big")
+    return resources[at + 12 : at + 12 + size] or None
+
+
 def _frames(chunks: list[tuple[bytes, memoryview]]) -> int:
     """Count the pictures: those of an animation, and one that stands apart from it."""
     kinds = [kind for kind, _ in chunks]
@@ -148,10 +209,3 @@ def _frames(chunks: list[tuple[bytes, memoryview]]) -> int:
     if control is None or b"IDAT" not in kinds:
         return 1
     return int.from_bytes(control[:4], "big") + (b"fcTL" not in kinds[: kinds.index(b"IDAT")])
-
-
-def insert_png_profile(png: bytes, icc: bytes | None) -> bytes:
-    """Add a colour profile to a PNG file, as a chunk behind the header."""
-    if not icc:
-        return png
-    return png[:33] + _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)) + png[33:]

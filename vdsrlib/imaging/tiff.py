@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.ExifTags import IFD
 from tifffile import (
     COMPRESSION,
     EXTRASAMPLE,
@@ -22,6 +23,7 @@ from vdsrlib.imaging.camera_raw import check_developed
 from vdsrlib.imaging.colour import to_eight_bits
 from vdsrlib.imaging.decoding import Decoded, frames_note, open_with_pillow, pillow_samples
 from vdsrlib.imaging.formats import EIGHT_BITS, check_pixels
+from vdsrlib.imaging.metadata import EXIF_TEXTS, Metadata
 
 COLOURS: dict[int, int] = {
     PHOTOMETRIC.MINISWHITE: 1,
@@ -82,12 +84,52 @@ def read_tiff(path: str | Path, max_pixels: int) -> Decoded | None:
             decoded = _with_pillow(path, chain.index(page))
         decoded = decoded or _with_tifffile(path, page)
         decoded.orientation = page.tags.valueof("Orientation")
+        decoded.metadata = _metadata(file, page)
         decoded.notes[:0] = frames_note(len(pages))
         others = page.samplesperpixel - COLOURS.get(page.photometric, page.samplesperpixel)
         others -= decoded.samples.ndim == 3 and decoded.samples.shape[2] in (2, 4)
         if others > 0:
             decoded.notes.append(f"{others} more channel{'s are' if others > 1 else ' is'} left out")
     return decoded
+
+
+def _metadata(file: TiffFile, page: TiffPage) -> Metadata:
+    """Collect EXIF, XMP, IPTC and the resolution from the tags of a page; damaged tags are none."""
+    exif, kept = Image.Exif(), Image.Exif()
+    try:
+        with Path(file.filehandle.path).open("rb") as opened:
+            exif.endian, exif.bigtiff = file.byteorder, file.is_bigtiff
+            exif.load_from_fp(opened, page.offset)
+            for tag in EXIF_TEXTS:
+                if tag in exif:
+                    kept[tag] = exif[tag]
+            for inner in (IFD.Exif, IFD.GPSInfo):
+                if found := exif.get_ifd(inner):
+                    kept[inner] = dict(found)
+    except Exception:  # of many kinds
+        kept = Image.Exif()
+    xmp, iptc = (_bytes(page.tags.valueof(tag)) for tag in ("XMP", "IPTCNAA"))
+    unit = {2: 1.0, 3: 2.54}.get(page.tags.valueof("ResolutionUnit", default=2), 0.0)
+    across, down = (_ratio(page.tags.valueof(tag)) for tag in ("XResolution", "YResolution"))
+    dpi = (across * unit, down * unit) if across * down * unit > 0 else None
+    return Metadata(kept.tobytes().removeprefix(b"Exif\0\0") if len(kept) else None, xmp, iptc, dpi)
+
+
+def _bytes(value: object) -> bytes | None:
+    """Return a tag's value as bytes; some programs write bytes as 32-bit numbers."""
+    if isinstance(value, bytes):
+        return value or None
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, tuple) and all(isinstance(part, int) for part in value):
+        top = max(value, default=0)
+        return bytes(value) if top < 256 else np.array(value, "<u4").tobytes()
+    return None
+
+
+def _ratio(value: object) -> float:
+    above, below = value if isinstance(value, tuple) and len(value) == 2 else (0, 1)
+    return above / below if below else 0.0
 
 
 def _distinct(pages: Iterable[TiffPage | TiffFrame]) -> list[TiffPage]:
@@ -136,7 +178,7 @@ def _with_pillow(path: str | Path, index: int) -> Decoded | None:
         file.load()
         icc = file.info.get("icc_profile") or None
         samples, notes = pillow_samples(file, icc)
-        return Decoded(samples, icc=icc, notes=notes, upright=True)
+        return Decoded(samples, icc=None if file.mode == "CMYK" else icc, notes=notes, upright=True)
 
 
 def _with_tifffile(path: str | Path, page: TiffPage) -> Decoded:
@@ -146,7 +188,7 @@ def _with_tifffile(path: str | Path, page: TiffPage) -> Decoded:
         inks = [Image.fromarray(to_eight_bits(ink)) for ink in np.moveaxis(colours, -1, 0)]
         notes = [EIGHT_BITS] if colours.dtype == np.uint16 else []
         colours, became = pillow_samples(Image.merge("CMYK", inks), icc)
-        notes = [*became, *notes]
+        icc, notes = None, [*became, *notes]
         alpha = None if alpha is None else to_eight_bits(alpha)
     samples = colours if alpha is None else np.dstack([colours, alpha])
     return Decoded(samples, icc=icc, notes=notes)

@@ -157,7 +157,7 @@ def upscale_picture(
         sr[tile.area] = from_float(net.protocol.merge(tile.sr, tile.chroma), pixels.dtype)
         if alpha is not None and tile.alpha is not None:
             alpha[tile.area] = from_float(tile.alpha, pixels.dtype)
-    return Picture(sr, alpha, picture.icc, picture.notes)
+    return dataclasses.replace(picture, pixels=sr, alpha=alpha)
 
 
 def upscale_stages(
