@@ -125,6 +125,8 @@ def test_an_image_and_a_folder(installed, photo):
     done = installed("vdsr", "evaluate", "set", "--scales", 2)
     assert (done.returncode, done.stderr) == (0, "")
     assert "paper protocol, x2, depth 20" in done.stdout
+    done = installed("vdsr", "score", "set", "set", "--scale", 2)
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1)  # infinite PSNR is told
 
 
 def test_doctor(installed):

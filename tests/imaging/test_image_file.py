@@ -18,7 +18,8 @@ from vdsrlib.imaging.formats import READABLE
 from vdsrlib.imaging.image_file import Picture, read_picture, write_picture
 from vdsrlib.imaging.resize import imresize
 from vdsrlib.inference.options import InferenceOptions
-from vdsrlib.inference.upscale import upscale_file, upscale_picture, upscaled_shape
+from vdsrlib.inference.size import upscaled_shape
+from vdsrlib.inference.upscale import upscale_file, upscale_picture
 from vdsrlib.protocol import PAPER, REPLICATION
 from vdsrlib.utils.parsing import parse_size
 

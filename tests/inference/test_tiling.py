@@ -15,8 +15,9 @@ from vdsrlib.imaging.image_file import Picture
 from vdsrlib.inference import backends
 from vdsrlib.inference.options import InferenceOptions
 from vdsrlib.inference.predict import predict
+from vdsrlib.inference.size import upscaled_shape
 from vdsrlib.inference.tiling import MEMORY, tile_pixels, tiled, tiles
-from vdsrlib.inference.upscale import upscale_picture, upscale_stages, upscaled_shape
+from vdsrlib.inference.upscale import upscale_picture, upscale_stages
 from vdsrlib.models.vdsr import VDSR, receptive_field
 from vdsrlib.protocol import PAPER, REPLICATION
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from vdsrlib.datasets.catalog import embedded
 from vdsrlib.imaging.image_file import read_image
-from vdsrlib.inference.upscale import upscaled_shape
+from vdsrlib.inference.size import upscaled_shape
 
 CHAPTERS = {"05_feature_maps": 4, "07_super_resolve": 1}
 """Those with widgets, and how many pictures these show."""

@@ -120,7 +120,13 @@ def _from_file(
     arguments: argparse.Namespace, net: Checkpoint, job: Job, options: InferenceOptions
 ) -> tuple[tuple[int, int], tuple[str, ...], dict[str, Any]]:
     picture = upscale_file(
-        net, *job, arguments.scale, size=arguments.size, options=options, replace=arguments.force
+        net,
+        *job,
+        arguments.scale,
+        size=arguments.size or arguments.fit,
+        fit=bool(arguments.fit),
+        options=options,
+        replace=arguments.force,
     )
     height, width = picture.pixels.shape[:2]
     return (width, height), picture.notes, {}

@@ -43,7 +43,15 @@ def _add_options(parser: Parser) -> None:
     )
     size = parser.add_mutually_exclusive_group(required=True)
     size.add_argument("--scale", type=with_message(parse_scale), help="any number above 1, up to 8")
-    size.add_argument("--size", type=with_message(parse_size), metavar="WxH", help="pixels of the result")
+    size.add_argument(
+        "--size",
+        type=with_message(parse_size),
+        metavar="WxH",
+        help="pixels of the result; Wx or xH keeps the proportions",
+    )
+    size.add_argument(
+        "--fit", type=with_message(parse_size), metavar="WxH", help="the largest size within these pixels"
+    )
     parser.add_argument(
         "--ground-truth",
         action="store_true",
@@ -83,8 +91,8 @@ def _add_options(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Enlarge an image or a folder; print a line for each image, and the failures at the end."""
-    if arguments.ground_truth and arguments.size:
-        raise InputError("--ground-truth needs --scale, not --size: the scale says how HR is degraded")
+    if arguments.ground_truth and not arguments.scale:
+        raise InputError("--ground-truth needs --scale: it says how HR is degraded")
     if os.path.isdir(arguments.input):  # noqa: PTH112  which answers for any name, however long
         return _run_folder(arguments)
     for option, default in FOR_A_FOLDER.items():

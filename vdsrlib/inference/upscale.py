@@ -6,7 +6,6 @@ networks were trained; linear light is not attempted.
 """
 
 import dataclasses
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,6 @@ import numpy as np
 from numpy.typing import DTypeLike
 from scipy.ndimage import distance_transform_edt
 
-from vdsrlib.errors import InputError
 from vdsrlib.imaging.arrays import as_image, split_alpha
 from vdsrlib.imaging.colour import from_float, to_float
 from vdsrlib.imaging.degradation import DEGRADATIONS
@@ -26,13 +24,11 @@ from vdsrlib.imaging.resize import apply_separable
 from vdsrlib.inference.backends import prepare
 from vdsrlib.inference.options import InferenceOptions
 from vdsrlib.inference.predict import check_channels, from_batch, to_batch
+from vdsrlib.inference.size import Shape, Size, result_shape, stretch, upscaled_shape
 from vdsrlib.inference.tiling import Area, tile_pixels, tiles
 from vdsrlib.models.checkpoint import Checkpoint
 from vdsrlib.protocol import Protocol, Score
 from vdsrlib.utils.atomic import atomic
-from vdsrlib.utils.parsing import LARGEST_SCALE, parse_scale
-
-Shape = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,8 @@ def upscale(
     image: np.ndarray,
     scale: float | None = None,
     *,
-    size: Shape | None = None,
+    size: Size | None = None,
+    fit: bool = False,
     options: InferenceOptions | None = None,
 ) -> np.ndarray:
     """Enlarge an image by a real factor, or to a size.
@@ -70,7 +67,8 @@ def upscale(
         image: uint8, uint16 or floating in [0, 1]; H x W, H x W x 3 or H x W x 4, with straight alpha. An
             image of Pillow, and other types whose samples are certain, are converted, see ``as_image``.
         scale: above 1 and up to 8; each side becomes ceil(side * scale).
-        size: height and width of the result, instead of a scale.
+        size: height and width of the result, instead of a scale; None for a side that follows the other.
+        fit: whether the image keeps its proportions, and ``size`` is the largest that it may become.
         options: backend, precision, memory.
 
     Returns:
@@ -85,7 +83,7 @@ def upscale(
     (50, 75, 3)
     """
     pixels, alpha = split_alpha(image)
-    shape = _result_shape(pixels.shape[:2], scale, size)
+    shape = result_shape(pixels.shape[:2], scale, size, fit)
     result = upscale_picture(net, Picture(pixels, alpha), shape, options)
     return result.pixels if result.alpha is None else np.dstack([result.pixels, result.alpha])
 
@@ -96,7 +94,8 @@ def upscale_file(
     target: str | Path,
     scale: float | None = None,
     *,
-    size: Shape | None = None,
+    size: Size | None = None,
+    fit: bool = False,
     options: InferenceOptions | None = None,
     replace: bool = True,
 ) -> Picture:
@@ -109,7 +108,8 @@ def upscale_file(
         source: an image file.
         target: the name to write, in any of ``formats.FORMATS``.
         scale: above 1 and up to 8; each side becomes ceil(side * scale).
-        size: height and width of the result, instead of a scale.
+        size: height and width of the result, instead of a scale; None for a side that follows the other.
+        fit: whether the image keeps its proportions, and ``size`` is the largest that it may become.
         options: backend, precision, memory, and the most pixels.
         replace: whether a file that has the target's name may be lost.
 
@@ -122,7 +122,8 @@ def upscale_file(
     options = options or InferenceOptions()
     check_target(target)
     picture = read_picture(source, options.max_pixels)
-    shape = _result_shape(picture.pixels.shape[:2], scale, size)
+    old = picture.pixels.shape[:2]
+    shape = result_shape(old, scale, size, fit)
     check_pixels(target, *shape, options.max_pixels)
     if picture.alpha is not None and (picture.alpha == np.iinfo(picture.alpha.dtype).max).all():
         picture = dataclasses.replace(picture, alpha=None)  # nothing is transparent
@@ -131,7 +132,8 @@ def upscale_file(
     with atomic(target, replace=replace) as temporary:  # which asks now whether that can be written
         result = upscale_picture(net, picture, shape, options)
         left_out = encode(temporary, result)
-    return dataclasses.replace(result, notes=(*result.notes, *left_out))
+    distorted = stretch(old, shape)
+    return dataclasses.replace(result, notes=(*result.notes, *filter(None, [distorted]), *left_out))
 
 
 def upscale_picture(
@@ -178,31 +180,6 @@ def upscale_stages(
         ilr[tile.area] = net.protocol.merge(tile.ilr, tile.chroma)
         sr[tile.area] = net.protocol.merge(tile.sr, tile.chroma)
     return Upscaled(to_float(image), ilr, sr)
-
-
-def upscaled_shape(shape: Shape, scale: float) -> Shape:
-    """Return height and width times ``scale``, rounded up."""
-    height, width = (math.ceil(side * scale - 1e-9) for side in shape)
-    return height, width
-
-
-def check_upscaling(shape: Shape, result: Shape) -> None:
-    """Raise InputError where ``result`` is not an enlargement of ``shape``, up to 8 times a side."""
-    inside = all(old <= new <= LARGEST_SCALE * old for old, new in zip(shape, result, strict=True))
-    if not inside or shape == result:
-        raise InputError(
-            f"{shape[1]}x{shape[0]} pixels cannot be enlarged to {result[1]}x{result[0]}: "
-            f"each side may grow by up to {LARGEST_SCALE} times, and must not shrink."
-        )
-
-
-def _result_shape(shape: Shape, scale: float | None, size: Shape | None) -> Shape:
-    """Return the height and width of the result, and check them."""
-    if (scale is None) == (size is None):
-        raise InputError("give a scale, or the size of the result: one of them")
-    result = size or upscaled_shape(shape, parse_scale(scale))
-    check_upscaling(shape, result)
-    return result
 
 
 def _empty(pixels: np.ndarray, shape: Shape, protocol: Protocol, dtype: DTypeLike) -> np.ndarray:

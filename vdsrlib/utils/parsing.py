@@ -222,16 +222,17 @@ def refuse_unknown(cells: Sequence[str]) -> None:
             raise InputError(f"unknown parameter {name!r}; {hint}")
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """Parse the size of an image, WIDTHxHEIGHT, into (height, width).
+def parse_size(text: str) -> tuple[int | None, int | None]:
+    """Parse the size of an image, WIDTHxHEIGHT, into (height, width); a side that is left out is None.
 
     Raises:
         InputError: the text is anything else.
 
-    >>> parse_size("1920x1080")
-    (1080, 1920)
+    >>> parse_size("1920x1080"), parse_size("1920x"), parse_size("x1080")
+    ((1080, 1920), (None, 1920), (1080, None))
     """
-    found = re.fullmatch(r"(\d{1,9})[xX×](\d{1,9})", text.strip())
-    if not found:
-        raise InputError(f"size must be WIDTHxHEIGHT in pixels, such as 1920x1080, got {text!r}")
-    return int(found[2]), int(found[1])
+    found = re.fullmatch(r"(\d{0,9})[xX×](\d{0,9})", text.strip())
+    if not found or not any(found.groups()):
+        raise InputError(f"size must be WIDTHxHEIGHT in pixels, such as 1920x1080 or 1920x, got {text!r}")
+    width, height = (int(part) if part else None for part in found.groups())
+    return height, width
