@@ -103,6 +103,16 @@ class TestNamedSets:
         with pytest.raises(InputError, match=r"no image in .*empty"):
             catalog.training_images(root / "empty", stand_in=True)
 
+    def test_a_set_beside_the_papers_trains_by_name(self, root, monkeypatch):
+        """And the benchmark is found beside it, not in it."""
+        image_file.save_image(root / "CID22/c.png", image_file.read_image(root / "mine.png"))
+        monkeypatch.setenv("VDSR_DATA", str(root))
+        for given in ("CID22", root / "CID22"):
+            assert self.names(catalog.training_images(given)) == ("CID22", ["c.png"])
+            assert self.names(catalog.benchmark_images("Set5", given)) == ("Set5", ["s.png"])
+        with pytest.raises(InputError, match="data_path names CID23, which is not a folder"):
+            catalog.training_images("CID23")
+
     def test_kodak24_is_known_but_not_among_the_papers(self, root):
         assert "Kodak24" not in catalog.TEST_SETS
         assert "scikit-image" in catalog.benchmark_images("Kodak24", root)[0]

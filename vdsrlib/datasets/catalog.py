@@ -51,17 +51,20 @@ def embedded(names: Sequence[str]) -> list[Path]:
 def data_root(data_path: str | Path | None = None) -> Path | None:
     """Find the folder of data sets: ``data_path``, else the variable VDSR_DATA, else None.
 
-    A relative VDSR_DATA counts from the current folder. If nothing is there, it counts from the folder of the
-    shell that started the program, which the kernel of a notebook has left; the variable PWD names it.
+    A ``data_path`` that is no folder may name a set in the folder that VDSR_DATA names. A relative VDSR_DATA
+    counts from the current folder. If nothing is there, it counts from the folder of the shell that started
+    the program, which the kernel of a notebook has left; the variable PWD names it.
 
     Raises:
         InputError: the folder does not exist, or cannot be reached.
     """
+    root, source = _variable(), "The variable VDSR_DATA"
     if data_path:
+        named = root / data_path if root else None
         root, source = user_path(data_path), "data_path"
-    elif variable := os.environ.get("VDSR_DATA"):
-        root, source = _from_shell(user_path(variable)), "The variable VDSR_DATA"
-    else:
+        if named and not os.path.exists(root) and os.path.isdir(named):  # noqa: PTH110, PTH112  never raise
+            root = named
+    if root is None:
         return None
     with explain_read_error(root):
         if not root.is_dir():
@@ -69,11 +72,14 @@ def data_root(data_path: str | Path | None = None) -> Path | None:
     return root
 
 
-def _from_shell(path: Path) -> Path:
-    """Look for a relative path from the shell's folder, if nothing is there from the current one."""
-    started = Path(os.environ.get("PWD", ""), path)
+def _variable() -> Path | None:
+    """Return the folder that VDSR_DATA names, whether it is there or not."""
+    if not (value := os.environ.get("VDSR_DATA")):
+        return None
+    written = user_path(value)
+    started = Path(os.environ.get("PWD", ""), written)
     # os.path answers for any name, however long, and wherever a link leads.
-    return started if os.path.exists(started) and not os.path.lexists(path) else path  # noqa: PTH110
+    return started if os.path.exists(started) and not os.path.lexists(written) else written  # noqa: PTH110
 
 
 def list_images(folder: str | Path, suffixes: Collection[str] = FORMATS) -> list[Path]:
@@ -134,8 +140,8 @@ def training_images(data_path: str | Path | None = None, *, stand_in: bool = Fal
     """Find the training set: its name and paths.
 
     Args:
-        data_path: a folder of images, or one that holds T91 and BSD200; default: the variable VDSR_DATA.
-            Without either, the bundled photographs are the training set.
+        data_path: a folder of images, one that holds T91 and BSD200, or the name of a set such as CID22;
+            default: the variable VDSR_DATA. Without either, the bundled photographs are the training set.
         stand_in: take the bundled photographs also where the folder holds other known sets alone.
 
     Raises:
@@ -162,17 +168,18 @@ def training_images(data_path: str | Path | None = None, *, stand_in: bool = Fal
 
 
 def benchmark_images(name: str = "Set5", data_path: str | Path | None = None) -> tuple[str, list[Path]]:
-    """Find the benchmark ``name`` under ``data_path`` (default: VDSR_DATA): its name and paths.
+    """Find the benchmark ``name`` under ``data_path``, else where VDSR_DATA says: its name and paths.
 
-    Without a data folder, or where it holds no such set, the bundled test photographs stand in for the
+    Without a data folder, or where none holds such a set, the bundled test photographs stand in for the
     known sets. The name that comes back says which: print it.
 
     Raises:
         InputError: the name is neither a folder there nor one of ``ALL_TEST_SETS``.
     """
     root = data_root(data_path)
-    if root and name and (root / name).is_dir():
-        return name, list_images(root / name)
+    for folder in (root, _variable()):
+        if folder and name and os.path.isdir(folder / name):  # noqa: PTH112  which never raises
+            return name, list_images(folder / name)
     if name in (*ALL_TEST_SETS, EMBEDDED_NAME):
         return EMBEDDED_NAME, embedded(EMBEDDED_TEST)
     inside = sorted(path.name for path in root.iterdir() if path.is_dir()) if root else []
