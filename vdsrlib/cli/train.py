@@ -43,7 +43,7 @@ def _add_options(parser: Parser) -> None:
 
     add_device(parser)
     parser.add_argument("--recipe", default="demo", help=f"{', '.join(RECIPES)}")
-    parser.add_argument("--data-path", help="folder of images, or of T91 and BSD200")
+    parser.add_argument("--data-path", help="folder of images, or of T91 and BSD200, or a set such as CID22")
     parser.add_argument("--ckpt-path", default="runs/train/checkpoints")
     parser.add_argument("--logs-path", default="runs/train/logs")
     parser.add_argument("--validation-set", default="Set5")

@@ -16,6 +16,7 @@ from vdsrlib.datasets.catalog import TRAINING_SETS
 from vdsrlib.datasets.manifest import Entry
 from vdsrlib.errors import InputError
 from vdsrlib.imaging.colour import as_rgb
+from vdsrlib.imaging.formats import FORMATS
 from vdsrlib.imaging.image_file import read_image
 from vdsrlib.utils.hashing import hash_file
 
@@ -197,7 +198,7 @@ def judge(copy: Copy, entry: Entry) -> tuple[str, str]:
     largest, rms = np.abs(difference).max(), np.sqrt(np.mean(difference**2.0))
     # Rounding differs by ±1. A decoder with a fast, inexact transform or with chroma that is merely repeated
     # differs by far more. Its copy is another one, and counts as recompressed.
-    lossy = copy.path.suffix.lower() in (".jpg", ".jpeg", ".webp")
+    lossy = FORMATS.get(copy.path.suffix.lower()) in ("JPEG", "WEBP")
     if entry.file and largest <= 1 and not lossy:
         return DECODED, "no sampled value differs by more than 1 grey level"
     return "recompressed", f"or altered: differs by {rms:.1f} grey levels rms, by up to {largest}"

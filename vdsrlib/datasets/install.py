@@ -13,6 +13,7 @@ from vdsrlib.datasets.comparison import DAMAGES, LARGEST_CUT, Comparison, Copy
 from vdsrlib.datasets.manifest import Entry
 from vdsrlib.datasets.sources import Source
 from vdsrlib.errors import InputError, explain_write_error
+from vdsrlib.imaging.formats import FORMATS
 from vdsrlib.imaging.image_file import save_image
 
 USABLE = (comparison.SAME, comparison.DECODED, comparison.GREY_AS_RGB)  # the last is put right: written grey
@@ -100,7 +101,7 @@ def _place(copy: Copy, entry: Entry, ready: Path) -> None:
     image = copy.image
     if image.ndim == 3 and entry.channels == 1:
         save_image(target.with_suffix(".png"), image[..., 0])
-    elif copy.path.suffix in (".png", ".jpg", ".jpeg"):
+    elif FORMATS[copy.path.suffix] in ("PNG", "JPEG"):
         copy.path.replace(target)
     else:
         save_image(target.with_suffix(".png"), image)

@@ -19,6 +19,7 @@ from vdsrlib.datasets.catalog import ALL_TEST_SETS, ALL_TRAINING_SETS, list_imag
 from vdsrlib.datasets.leaks import perceptual_hash
 from vdsrlib.errors import InputError
 from vdsrlib.imaging.colour import as_rgb
+from vdsrlib.imaging.formats import FORMATS
 from vdsrlib.imaging.image_file import read_image
 from vdsrlib.protocol import PROTOCOLS, Protocol
 from vdsrlib.utils.atomic import atomic
@@ -99,7 +100,7 @@ def describe_image(path: Path, scored: bool) -> Entry:
         width=width,
         channels=1 if image.ndim == 2 else 3,
         pixels=pixel_hash(image),
-        file=hash_file(path) if path.suffix.lower() in (".jpg", ".jpeg") else "",
+        file=hash_file(path) if FORMATS[path.suffix.lower()] == "JPEG" else "",
         phash=np.packbits(perceptual_hash(image)).tobytes().hex(),
         samples=base64.b64encode(sample(image).tobytes()).decode(),
         crops=crops,
