@@ -1,6 +1,7 @@
 """Encode samples as PNG, JPEG, WebP, TIFF or BMP, with as much of the metadata as the format holds."""
 
 import struct
+import warnings
 import zlib
 from dataclasses import dataclass
 from io import SEEK_END, BytesIO
@@ -104,17 +105,17 @@ def write_bmp(path: Path, content: Content) -> list[str]:
 def write_tiff(path: Path, content: Content) -> list[str]:
     """Write a TIFF file, compressed without loss; return the names of what it cannot hold."""
     metadata, samples = content.metadata, content.samples
-    exif = Image.Exif()
-    exif.load(metadata.exif or b"")
-    tags: list[tuple] = [(int(tag), 2, 0, str(exif[tag]), True) for tag in EXIF_TEXTS if tag in exif]
+    taken_apart = _tags_of_exif(metadata.exif)
+    texts, inner = taken_apart or ({}, {})
+    tags: list[tuple] = [(tag, 2, 0, text, True) for tag, text in texts.items()]
     for code, data in ((XMP_TAG, metadata.xmp), (IPTC_TAG, metadata.iptc)):
         if data:
             tags.append((code, 7 if code == IPTC_TAG else 1, len(data), data, True))
-    inner = {int(tag): found for tag in (IFD.Exif, IFD.GPSInfo) if (found := exif.get_ifd(tag))}
     count = 1 if samples.ndim == 2 else samples.shape[2]
     tifffile.imwrite(
         path,
         samples,
+        byteorder="<",
         photometric="minisblack" if count < 3 else "rgb",
         extrasamples=["unassalpha"] * (count in (2, 4)),
         compression="zlib",
@@ -125,7 +126,8 @@ def write_tiff(path: Path, content: Content) -> list[str]:
         resolution=metadata.dpi,
         resolutionunit="INCH" if metadata.dpi else None,
     )
-    return [] if not inner or _append_directories(path, inner) else ["EXIF"]
+    kept = taken_apart is not None and (not inner or _append_directories(path, inner))
+    return [] if kept else ["EXIF"]
 
 
 def photoshop_resource(iptc: bytes) -> bytes:
@@ -139,35 +141,50 @@ def _with_pillow(samples: np.ndarray, kind: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
+def _tags_of_exif(content: bytes | None) -> tuple[dict[int, bytes], dict[int, ImageFileDirectory_v2]] | None:
+    """Take EXIF apart for TIFF: its texts, and its directories; None where it is damaged."""
+    exif, directories = Image.Exif(), {}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exif.load(content or b"")
+            # Pillow decoded texts as Latin-1, whatever they were.
+            texts = {int(tag): str(exif[tag]).encode("latin-1") for tag in EXIF_TEXTS if tag in exif}
+            for tag in (IFD.Exif, IFD.GPSInfo):
+                if found := exif.get_ifd(tag):
+                    directories[int(tag)] = directory = ImageFileDirectory_v2(b"II*\0\x08\0\0\0")
+                    for name, value in found.items():
+                        directory[name] = value
+                    directory.tobytes(0)  # whether it can be written
+    except Exception:  # of many kinds
+        return None
+    return texts, directories
+
+
 def _exif_of_resolution(dpi: tuple[float, float]) -> bytes:
     exif = Image.Exif()
     exif[Base.XResolution], exif[Base.YResolution], exif[Base.ResolutionUnit] = *dpi, 2
     return exif.tobytes()
 
 
-def _append_directories(path: Path, directories: dict[int, dict]) -> bool:
+def _append_directories(path: Path, directories: dict[int, ImageFileDirectory_v2]) -> bool:
     """Add directories of tags to a TIFF file, and write the first one anew with them; False for BigTIFF."""
     with path.open("r+b") as file:
-        head = file.read(8)
-        order = "<" if head[:2] == b"II" else ">"
-        version, first = struct.unpack(f"{order}2xHI", head)
+        version, first = struct.unpack("<2xHI", file.read(8))
         if version != 42:
             return False
         file.seek(first)
-        (count,) = struct.unpack(f"{order}H", file.read(2))
+        (count,) = struct.unpack("<H", file.read(2))
         entries, following = [file.read(12) for _ in range(count)], file.read(4)
-        for tag, values in directories.items():
-            directory = ImageFileDirectory_v2(head)
-            for name, value in values.items():
-                directory[name] = value
+        for tag, directory in directories.items():
             place = _end(file)
             file.write(directory.tobytes(place))
-            entries.append(struct.pack(f"{order}HHII", tag, 4, 1, place))
-        entries.sort(key=lambda entry: struct.unpack(f"{order}H10x", entry))
+            entries.append(struct.pack("<HHII", tag, 4, 1, place))
+        entries.sort(key=lambda entry: struct.unpack("<H10x", entry))
         place = _end(file)
-        file.write(b"".join([struct.pack(f"{order}H", len(entries)), *entries, following]))
+        file.write(b"".join([struct.pack("<H", len(entries)), *entries, following]))
         file.seek(4)
-        file.write(struct.pack(f"{order}I", place))
+        file.write(struct.pack("<I", place))
     return True
 
 

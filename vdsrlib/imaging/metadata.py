@@ -1,6 +1,7 @@
 """Keep what an image file says of its picture: orientation, colour profile, EXIF, XMP, IPTC, resolution."""
 
 import re
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -104,25 +105,65 @@ def matching_profile(icc: bytes | None, samples: np.ndarray) -> bytes | None:
 
 
 def _updated_exif(content: bytes | None, height: int, width: int) -> bytes | None:
-    """Set orientation and sizes; the thumbnail is left behind, and so is damaged EXIF."""
+    """Set orientation and sizes, and remove the thumbnail; return None for damaged EXIF.
+
+    Everything else stays where it is, since the notes of camera makers refer to places in the file, and
+    Pillow would write texts as ASCII.
+    """
     if not content:
         return None
-    exif = Image.Exif()
+    data = bytearray(content)
+    order = {b"II": "<", b"MM": ">"}.get(content[:2])
     try:
-        exif.load(content)
-        inner = exif.get_ifd(IFD.Exif)
-        for tags, (across, down) in (
-            (exif, (Base.ImageWidth, Base.ImageLength)),
-            (inner, (Base.ExifImageWidth, Base.ExifImageHeight)),
+        if order is None:
+            return None
+        (first,) = struct.unpack_from(f"{order}I", data, 4)
+        places = _places(data, order, first)
+        if Base.Orientation in places:
+            struct.pack_into(f"{order}HIHH", data, places[Base.Orientation] + 2, 3, 1, 1, 0)
+        inner = {}
+        if IFD.Exif in places:
+            inner = _places(data, order, *struct.unpack_from(f"{order}I", data, places[IFD.Exif] + 8))
+        for tags, tag, side in (
+            (places, Base.ImageWidth, width),
+            (places, Base.ImageLength, height),
+            (inner, Base.ExifImageWidth, width),
+            (inner, Base.ExifImageHeight, height),
         ):
-            for tag, side in ((across, width), (down, height)):
-                if tag in tags:
-                    tags[tag] = side
-        if Base.Orientation in exif:
-            exif[Base.Orientation] = 1
-        return exif.tobytes().removeprefix(b"Exif\0\0")
-    except Exception:  # of many kinds
+            if tag in tags:
+                struct.pack_into(f"{order}HII", data, tags[tag] + 2, 4, 1, side)
+        _remove_thumbnail(data, order, first + 2 + 12 * len(places))
+    except struct.error:  # a place behind the end
         return None
+    return bytes(data)
+
+
+def _places(data: bytearray, order: str, directory: int) -> dict[int, int]:
+    """Find where the tags of a directory stand."""
+    (count,) = struct.unpack_from(f"{order}H", data, directory)
+    entries = [directory + 2 + 12 * i for i in range(count)]
+    return {struct.unpack_from(f"{order}H10x", data, at)[0]: at for at in entries}
+
+
+def _remove_thumbnail(data: bytearray, order: str, link: int) -> None:
+    """Overwrite the thumbnail's samples and its directory, to which the word at ``link`` refers."""
+    (second,) = struct.unpack_from(f"{order}I", data, link)
+    struct.pack_into(f"{order}I", data, link, 0)
+    if not second:
+        return
+    places = _places(data, order, second)
+    for begin, length in (
+        (Base.JpegIFOffset, Base.JpegIFByteCount),
+        (Base.StripOffsets, Base.StripByteCounts),
+    ):
+        if begin in places and length in places:
+            at, size = (struct.unpack_from(f"{order}I", data, places[tag] + 8)[0] for tag in (begin, length))
+            if at + size >= len(data):
+                del data[at:]
+            else:
+                data[at : at + size] = bytes(size)
+    end = second + 2 + 12 * len(places)
+    data[second:end] = bytes(len(data[second:end]))
 
 
 def _updated_xmp(content: bytes | None, height: int, width: int) -> bytes | None:

@@ -102,17 +102,18 @@ def _metadata(file: TiffFile, page: TiffPage) -> Metadata:
             exif.load_from_fp(opened, page.offset)
             for tag in EXIF_TEXTS:
                 if tag in exif:
-                    kept[tag] = exif[tag]
+                    kept[tag] = str(exif[tag]).encode("latin-1")  # as Pillow decoded it
             for inner in (IFD.Exif, IFD.GPSInfo):
                 if found := exif.get_ifd(inner):
                     kept[inner] = dict(found)
+        content = kept.tobytes().removeprefix(b"Exif\0\0") if len(kept) else None
     except Exception:  # of many kinds
-        kept = Image.Exif()
+        content = None
     xmp, iptc = (_bytes(page.tags.valueof(tag)) for tag in ("XMP", "IPTCNAA"))
     unit = {2: 1.0, 3: 2.54}.get(page.tags.valueof("ResolutionUnit", default=2), 0.0)
     across, down = (_ratio(page.tags.valueof(tag)) for tag in ("XResolution", "YResolution"))
     dpi = (across * unit, down * unit) if across * down * unit > 0 else None
-    return Metadata(kept.tobytes().removeprefix(b"Exif\0\0") if len(kept) else None, xmp, iptc, dpi)
+    return Metadata(content, xmp, iptc, dpi)
 
 
 def _bytes(value: object) -> bytes | None:
