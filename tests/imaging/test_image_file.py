@@ -445,7 +445,7 @@ class TestEnlarge:
         assert seen == [(i, len(seen)) for i in range(1, len(seen) + 1)]
 
 
-@pytest.mark.parametrize("text", ["1920", "x", "x", "-3x4", "1e3x5", "1920x1080x3", "٣x٤" * 4])
+@pytest.mark.parametrize("text", ["1920", "x", "-3x4", "1e3x5", "1920x1080x3", "٣x٤" * 4])
 def test_sizes_as_typed(text):
     assert parse_size("1920x1080") == parse_size(" 1920X1080 ") == (1080, 1920)
     assert upscaled_shape((10, 3), 1.1) == (11, 4)
