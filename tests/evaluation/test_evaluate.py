@@ -71,6 +71,8 @@ def test_an_infinite_psnr_is_left_out_of_the_mean(paths, tmp_path):
     save_image(tmp_path / "blank.png", np.full((40, 40), 77, np.uint8))
     scores = evaluate(None, [tmp_path / "blank.png", *paths], 2)
     assert scores.psnr[0] == math.inf
+    told = f"{tmp_path / 'blank.png'}: interpolation equals HR at x2, and is left out of the mean of PSNR"
+    assert scores.attrs["notes"] == [told]
     means = mean_scores(scores).loc[2, "interpolation"]
     assert means.psnr == pytest.approx(scores.psnr[1:].mean())
     assert means.ssim == pytest.approx(scores.ssim.mean())
@@ -84,6 +86,61 @@ def test_images_are_paths_a_folder_or_the_name_of_a_set(paths, monkeypatch):
         assert evaluate(None, images, 2).drop(columns="seconds").equals(wanted)
     with pytest.raises(InputError, match="no image to score"):
         evaluate(None, [])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"images": []}, "there is no image to score"),
+        ({"images": iter(())}, "there is no image to score"),
+        ({"images": 5}, "images must be the name of a set, a folder or paths of images, got int"),
+        ({"images": [None]}, "images must be .*, got NoneType"),
+        ({"images": "Set6"}, "no folder Set6"),
+        ({"scales": 1}, "above 1"),
+        ({"scales": (2, 0.5)}, "above 1"),
+        ({"scales": ()}, "at least one scale"),
+        ({"scales": "two"}, "two"),
+        ({"scales": True}, "True"),
+        ({"net": "vdsr"}, "net must be what vdsrlib.load returns, or None, got str"),
+        ({"protocol": "papre"}, "unknown protocol 'papre'"),
+    ],
+    ids=lambda value: "",
+)
+def test_wrong_calls(paths, wrong, sentence, monkeypatch):
+    monkeypatch.delenv("VDSR_DATA", raising=False)
+    with pytest.raises(InputError, match=sentence):
+        evaluate(**{"net": None, "images": paths, "scales": 2, **wrong})
+
+
+@pytest.mark.parametrize("scales", [2, 2.0, "2", [2], (2,), "2_3", [3, "2"], range(2, 4), np.float64(2)])
+def test_scales_in_any_spelling(paths, scales):
+    assert set(evaluate(None, paths, scales).scale) <= {2, 3}
+
+
+def test_the_network_itself_is_no_checkpoint(paths, make_model):
+    with pytest.raises(InputError, match=r"net must be what vdsrlib\.load returns, or None, got VDSR"):
+        evaluate(make_model(), paths, 2)
+
+
+def test_other_files_of_a_folder_are_named(tmp_path, paths):
+    folder = shutil.copytree(paths[0].parent, tmp_path / "set")
+    for name in ("b.txt", "a.dng", ".hidden"):
+        (folder / name).touch()
+    (folder / "inner").mkdir()
+    scores = evaluate(None, folder, 2)
+    assert [*scores.image] == ["a", "b"]
+    assert scores.attrs["notes"] == [f"{folder}: not scored, no images by their names: a.dng, b.txt, inner"]
+    assert evaluate(None, sorted(folder.glob("*.png")), 2).attrs["notes"] == []
+
+
+def test_lr_beside_its_hr_is_not_scored(tmp_path, photo):
+    """As Huang et al. (2015) name the files of Urban100."""
+    for name in ("img_001_SRF_4_HR", "img_001_SRF_4_LR", "other_LR", "COLLR"):
+        save_image(tmp_path / f"{name}.png", photo)
+    scores = evaluate(None, tmp_path, 2)
+    assert [*scores.image] == ["COLLR", "img_001_SRF_4_HR", "other_LR"]
+    name = "img_001_SRF_4_LR.png"
+    assert scores.attrs["notes"] == [f"{tmp_path}: not scored, LR of an HR beside it: {name}"]
 
 
 def test_the_rules_are_those_of_the_network_unless_others_are_named(make_net, paths):

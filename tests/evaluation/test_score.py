@@ -186,6 +186,16 @@ class TestFolders:
         assert "baby_x3_SR.png" in size
         assert "bird_x3_SR.png cannot be read" in broken
 
+    def test_the_ground_truth_may_be_a_set(self, folders, monkeypatch):
+        wanted = score(*folders, 3)
+        monkeypatch.setenv("VDSR_DATA", str(folders[1].parent))
+        assert score(folders[0], "hr", 3).equals(wanted)
+
+    def test_other_files_are_named(self, folders):
+        (folders[0] / "readme.txt").touch()
+        (note,) = score(*folders, 3).attrs["notes"]
+        assert note == f"{folders[0]}: not scored, no images by their names: readme.txt"
+
     def test_nothing_fits(self, folders, tmp_path, photo):
         save_image(tmp_path / "other" / "ape.png", photo)
         for skip_broken in (False, True):
@@ -200,8 +210,9 @@ class TestFolders:
     def test_what_was_changed_in_reading_is_told(self, folders, photo):
         clear = np.dstack([photo, np.full(photo.shape[:2], 99, np.uint8)])
         Image.fromarray(clear).save(folders[0] / "baby_x3_SR.png")
-        (note,) = score(*folders, 3).attrs["notes"]
+        note, equal = score(*folders, 3).attrs["notes"]
         assert note.endswith("baby.png: transparency is dropped.")
+        assert equal.endswith("baby.png: sr equals HR at x3, and is left out of the mean of PSNR")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 from vdsrlib.errors import Notice
@@ -28,16 +27,6 @@ def print_result(text: str) -> None:
 def print_problem(message: Warning | Exception | str) -> None:
     """Print one sentence on standard error."""
     print(f"vdsrlib: {as_sentence(message)}", file=sys.stderr)
-
-
-def shorten(names: Sequence[str], most: int = 5) -> str:
-    """Name the first few of many, and count the others.
-
-    >>> shorten(["a", "b", "c"], most=2)
-    'a, b and 1 more'
-    """
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 class ImageProgress:

@@ -19,7 +19,11 @@ def _add_options(parser: Parser) -> None:
     from vdsrlib.protocol import PROTOCOLS
 
     parser.add_argument("sr", metavar="SR", help="an image, or a folder of images")
-    parser.add_argument("hr", metavar="HR", help="its ground truth, or a folder; files are paired by name")
+    parser.add_argument(
+        "hr",
+        metavar="HR",
+        help="its ground truth; for a folder, another, or a set's name in VDSR_DATA; paired by name",
+    )
     parser.add_argument("--scale", required=True, type=with_message(parse_scale), help="such as 4")
     parser.add_argument("--protocol", choices=PROTOCOLS, default="paper", help="the rules; default: paper")
     parser.add_argument("--csv", metavar="FILE", help="write a row for each image")

@@ -8,12 +8,13 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from vdsrlib.cli.console import ImageProgress, is_main_process, print_problem, print_result, shorten
+from vdsrlib.cli.console import ImageProgress, is_main_process, print_problem, print_result
 from vdsrlib.cli.parser import Commands, Parser, add_device, add_weights, whole_number, with_message
 from vdsrlib.errors import InputError
 from vdsrlib.utils.parsing import parse_scale, parse_size
 from vdsrlib.utils.paths import user_path
 from vdsrlib.utils.processes import process_count, process_rank
+from vdsrlib.utils.text import shorten
 
 if TYPE_CHECKING:
     from vdsrlib.cli.images import Outcome

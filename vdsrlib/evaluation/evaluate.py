@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vdsrlib.datasets.catalog import image_set
 from vdsrlib.errors import InputError
 from vdsrlib.evaluation.cache import ScoreCache, timed_score
-from vdsrlib.evaluation.frames import ImageScores, check_unique_stems, score_images
+from vdsrlib.evaluation.frames import ImageScores, score_images
+from vdsrlib.evaluation.images import check_unique_stems, find_images
 from vdsrlib.imaging.image_file import read_with_notes
 from vdsrlib.inference.predict import Predict, check_channels, predict, predict_luma
 from vdsrlib.models.checkpoint import Checkpoint
@@ -56,8 +56,9 @@ def evaluate(
     Returns:
         A row for an image, a scale and a method ("interpolation" or "model"): its PSNR in dB, its SSIM, and
         the seconds it took (NaN if an older cache did not keep them). Its ``attrs`` hold "failed" (a
-        sentence for every image that was left out), "notes" (a sentence for every image that reading
-        changed, unless its scores were found in the cache) and "sha256" (of the images' hashes, in order).
+        sentence for every image that was left out), "notes" (sentences on files that are no images, on
+        images that reading changed, unless their scores were found in the cache, and on infinite PSNRs) and
+        "sha256" (of the images' hashes, in order).
 
     Raises:
         InputError: there is no image, one cannot be read or is too small or too large for the memory, two
@@ -69,27 +70,25 @@ def evaluate(
          image  scale         method   psnr    ssim
     0  chelsea    3.0  interpolation  32.88  0.8534
     """
+    if not (net is None or isinstance(net, Checkpoint)):
+        raise InputError(f"net must be what vdsrlib.load returns, or None, got {type(net).__name__}")
     rules = _rules(net, protocol)
-    jobs = list(itertools.product(_paths(images), parse_scales(scales)))
+    paths, left_out = find_images(images)
+    check_unique_stems(paths)
+    jobs = list(itertools.product(paths, parse_scales(scales)))
     if net and predict is not predict_luma:
         check_channels(net.model, rules)
     kept = ScoreCache(user_path(cache)) if cache else None
     score = partial(_score, net, rules, predict=predict, cache=kept)
-    return score_images(score, jobs, world=world, skip_broken=skip_broken)
+    frame = score_images(score, jobs, world=world, skip_broken=skip_broken)
+    frame.attrs["notes"] = [*left_out, *frame.attrs["notes"]]
+    return frame
 
 
 def _rules(net: Checkpoint | None, protocol: Protocol | str | None) -> Protocol:
     if isinstance(protocol, str):
         return get_protocol(protocol)
     return protocol or (net.protocol if net else PAPER)
-
-
-def _paths(images: str | Path | Iterable[str | Path]) -> list[Path]:
-    paths = image_set(images) if isinstance(images, str | Path) else [user_path(path) for path in images]
-    if not paths:
-        raise InputError("there is no image to score")
-    check_unique_stems(paths)
-    return paths
 
 
 def _score(

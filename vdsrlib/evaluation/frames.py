@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -86,16 +86,18 @@ def score_images(
 def _to_frame(found: dict[Job, ImageScores], failed: list[str]) -> pd.DataFrame:
     import pandas as pd
 
-    rows, hashes, notes = [], {}, {}
+    rows, hashes, notes = [], {}, []
     for (path, scale), image in found.items():
-        for method, timed in image.scores.items():
-            rows.append((path.stem, scale, method, *timed.score, timed.seconds))
         hashes[path] = image.sha256
         if image.notes:
-            notes[path] = f"{path}: {'; '.join(image.notes)}."
+            notes.append(f"{path}: {'; '.join(image.notes)}.")
+        for method, timed in image.scores.items():
+            rows.append((path.stem, scale, method, *timed.score, timed.seconds))
+            if timed.score.psnr == np.inf:
+                notes.append(f"{path}: {method} equals HR at x{scale:g}, and is left out of the mean of PSNR")
     frame = pd.DataFrame(rows, columns=COLUMNS).astype({"seconds": float})
     sha256 = hashlib.sha256("".join(hashes.values()).encode()).hexdigest()
-    frame.attrs = {"failed": failed, "notes": list(notes.values()), "sha256": sha256}
+    frame.attrs = {"failed": failed, "notes": list(dict.fromkeys(notes)), "sha256": sha256}
     return frame
 
 
@@ -117,12 +119,3 @@ def mean_scores(scores: pd.DataFrame, by: Sequence[str] = ("scale", "method")) -
     """
     finite = scores.replace({"psnr": {np.inf: np.nan}})
     return finite.groupby(list(by), sort=False)[list(Score._fields)].mean()
-
-
-def check_unique_stems(paths: Iterable[Path]) -> None:
-    """Raise InputError if two images have one name, as ``a.png`` and ``a.bmp``: rows are told apart by it."""
-    known: dict[str, Path] = {}
-    for path in paths:
-        if path.stem in known:
-            raise InputError(f"{known[path.stem]} and {path} have one name; rename or remove one of them")
-        known[path.stem] = path

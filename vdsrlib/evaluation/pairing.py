@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from vdsrlib.evaluation.frames import check_unique_stems
+from vdsrlib.evaluation.images import check_unique_stems
 
 _SUFFIX = re.compile(
     r"[ ._-]SRF[ ._-]?\d+$"  # Huang et al. 2015: img_001_SRF_4_HR

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
-from vdsrlib.datasets.catalog import list_images
 from vdsrlib.errors import InputError
 from vdsrlib.evaluation.cache import TimedScore
 from vdsrlib.evaluation.frames import ImageScores, score_images
+from vdsrlib.evaluation.images import find_images
 from vdsrlib.evaluation.pairing import pair_by_name
 from vdsrlib.imaging.arrays import as_image
 from vdsrlib.imaging.colour import as_rgb, split_luma, to_eight_bits, to_float, to_uint8
@@ -46,7 +46,8 @@ def score(
     Args:
         sr: the image, an array that ``as_image`` takes or a file; or a folder of images. A grey image of a
             colour photograph is taken for its luma.
-        hr: the ground truth, likewise; files are paired by name, see ``pair_by_name``.
+        hr: the ground truth, likewise, or for a folder the name of a set in VDSR_DATA; files are paired by
+            name, see ``pair_by_name``.
         scale: a real number above 1; decides the crop and the border.
         protocol: the rules, or their name.
         skip_broken: of folders, leave out what cannot be scored or has no partner, instead of raising.
@@ -66,21 +67,23 @@ def score(
     rules = get_protocol(protocol) if isinstance(protocol, str) else protocol
     sr, hr = (user_path(side) if isinstance(side, str) else side for side in (sr, hr))
     # os.path answers for any name, however long
-    folders = [side for side in (sr, hr) if isinstance(side, Path) and os.path.isdir(side)]  # noqa: PTH112
-    if len(folders) == 2:
-        return _score_folders(folders[0], folders[1], scale, rules, skip_broken)
-    if folders:
-        raise InputError(f"sr and hr must be two images or two folders, got one folder, {folders[0]}")
+    folders = [isinstance(side, Path) and os.path.isdir(side) for side in (sr, hr)]  # noqa: PTH112
+    if isinstance(sr, Path) and isinstance(hr, Path) and folders[0] and not os.path.isfile(hr):  # noqa: PTH113
+        return _score_folders(sr, hr, scale, rules, skip_broken)
+    if any(folders):
+        raise InputError("sr and hr must be two images or two folders, got an image and a folder")
     return _score_pair(_read(sr)[0], _read(hr)[0], scale, rules)
 
 
 def _score_folders(sr: Path, hr: Path, scale: float, rules: Protocol, skip_broken: bool) -> pd.DataFrame:
-    pairs, problems = pair_by_name(list_images(sr), list_images(hr))
+    (images, notes), (truths, more) = find_images(sr), find_images(hr)
+    pairs, problems = pair_by_name(images, truths)
     if problems and not (skip_broken and pairs):
         raise InputError("; ".join(problems))
     jobs = [(truth, scale) for truth in pairs]
     frame = score_images(partial(_score_files, pairs, rules), jobs, skip_broken=skip_broken)
     frame.attrs["failed"] += problems
+    frame.attrs["notes"] = [*notes, *more, *frame.attrs["notes"]]
     return frame
 
 

@@ -21,7 +21,7 @@ from torch.utils.tensorboard import SummaryWriter
 from vdsrlib.datasets.catalog import benchmark_images, training_images
 from vdsrlib.errors import InputError, explain_write_error
 from vdsrlib.evaluation.evaluate import evaluate
-from vdsrlib.evaluation.frames import check_unique_stems
+from vdsrlib.evaluation.images import check_unique_stems
 from vdsrlib.imaging.colour import as_rgb
 from vdsrlib.imaging.image_file import read_image, save_image
 from vdsrlib.inference.options import InferenceOptions
