@@ -243,7 +243,7 @@ def test_own_images_get_a_report_of_what_is_skipped_and_why(small, verify, tmp_p
         "twice.png: counted twice; the same pixels as 0.png",
         "rgba.png: used, changed; transparency is dropped",
         "leak.jpg: a leak; it shows astronaut.png of the test set Set5",
-        "inner: not looked into; a folder, with 1 images",
+        "inner: not looked into; a folder, with 1 image",
         "clip.gif: ignored",
     ):
         assert f"\n     {line}" in report

@@ -76,8 +76,8 @@ def inspect_folder(folder: str | Path, patch: int = 41, scales: Sequence[float] 
     for path in sorted(folder.iterdir()):
         if os.path.isdir(path):  # noqa: PTH112  which answers also for a link into a locked place
             inside = sum(inner.suffix.lower() in FORMATS for inner in path.rglob("*"))
-            images = f"{inside} image{'s' if inside != 1 else ''}"
-            remarks += [Remark(path.name, "not looked into", f"a folder, with {images}")] if inside else []
+            if inside:
+                remarks.append(Remark(path.name, "not looked into", f"a folder, with {count_images(inside)}"))
         elif path.name.startswith("."):
             remarks.append(Remark(path.name, "ignored", "a hidden file"))
         elif path.suffix.lower() not in FORMATS:
@@ -85,6 +85,15 @@ def inspect_folder(folder: str | Path, patch: int = 41, scales: Sequence[float] 
         else:
             remarks += _inspect_image(path, patch, scales, seen)
     return remarks
+
+
+def count_images(count: int) -> str:
+    """Say how many images there are.
+
+    >>> count_images(1), count_images(2)
+    ('1 image', '2 images')
+    """
+    return f"{count} image" + ("s" if count != 1 else "")
 
 
 def _inspect_image(
