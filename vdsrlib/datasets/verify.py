@@ -150,7 +150,8 @@ def report_images(folder: Path, copies: Sequence[Copy]) -> tuple[bool, list[str]
                 if entry:
                     lines.append(f"{copy.path.name}: a leak; it shows {entry.name} of the test set {name}")
     broken = any(remark.what == "stops training" for remark in remarks)
-    head = f"{'FAIL' if broken else 'OWN '} {folder}: {inspection.count_images(len(copies))}, none of the known sets"
+    count = inspection.count_images(len(copies))
+    head = f"{'FAIL' if broken else 'OWN '} {folder}: {count}, none of the known sets"
     return not broken, [head, *lines]
 
 
