@@ -7,7 +7,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from vdsrlib.errors import InputError
-from vdsrlib.imaging.image_file import read_picture
+from vdsrlib.imaging.image_file import Picture, read_picture, write_picture
 
 
 @pytest.fixture(params=[np.uint8, np.uint16], ids=["8", "16"])
@@ -157,3 +157,54 @@ def test_an_orientation_in_xmp_alone_turns_nothing(tmp_path, photo, suffix):
     assert found.metadata.xmp == xmp
     assert found.pixels.shape == photo.shape
     assert not found.turned
+
+
+class TestMeasurements:
+    """Signed, 32-bit and floating samples: elevations, computed tomography, radiances."""
+
+    TYPES = (np.int8, np.int16, np.int32, np.uint32, np.float16, np.float32, np.float64)
+
+    @pytest.fixture(params=TYPES, ids=lambda dtype: dtype.__name__)
+    def measured(self, request):
+        rng = np.random.default_rng(0)
+        return (rng.standard_normal((20, 30, 3)) * 30 + 60).astype(request.param)
+
+    @pytest.mark.parametrize("grey", [False, True])
+    @pytest.mark.parametrize("compression", [None, "zlib", "lzw"])
+    def test_read_as_they_are_on_request(self, path, measured, grey, compression):
+        samples = measured[..., 0] if grey else measured
+        photometric = "minisblack" if grey else "rgb"
+        tifffile.imwrite(path, samples, photometric=photometric, compression=compression)
+        found = read_picture(path, measurements=True)
+        assert found.pixels.dtype == samples.dtype
+        np.testing.assert_array_equal(found.pixels, samples)
+        with pytest.raises(InputError, match="save it as 8- or 16-bit grey or RGB"):
+            read_picture(path)
+
+    def test_written_as_they_are(self, path, measured):
+        write_picture(path, Picture(measured))
+        np.testing.assert_array_equal(read_picture(path, measurements=True).pixels, measured)
+        with pytest.raises(InputError, match=rf"\.png cannot hold samples of {measured.dtype}; write \.tif"):
+            write_picture(path.with_suffix(".png"), Picture(measured))
+
+    def test_turned_and_with_another_channel(self, path, measured):
+        tifffile.imwrite(
+            path,
+            np.dstack([measured, measured[..., 0]]),
+            photometric="rgb",
+            extrasamples=["unspecified"],
+            extratags=[(274, 3, 1, 6)],
+        )
+        found = read_picture(path, measurements=True)
+        np.testing.assert_array_equal(found.pixels, np.rot90(measured, -1))
+        assert found.notes == ("1 more channel is left out",)
+
+    def test_other_images_are_read_as_ever(self, path, photo):
+        write_picture(path, Picture(photo))
+        assert read_picture(path, measurements=True).pixels.dtype == photo.dtype
+
+
+def test_a_lost_georeference_is_said(path, photo):
+    keys = (1, 1, 0, 1, 1024, 0, 1, 1)
+    tifffile.imwrite(path, photo, photometric="rgb", extratags=[(34735, 3, 8, keys)])
+    assert read_picture(path).notes == ("the georeference is left out",)

@@ -7,6 +7,9 @@ try:
 except ImportError:  # an older Pillow
     HAS_AVIF = False
 
+import numpy as np
+from numpy.typing import DTypeLike
+
 from vdsrlib.errors import InputError
 
 FORMATS = {
@@ -48,7 +51,9 @@ def check_pixels(path: str | Path, height: int, width: int, max_pixels: int) -> 
         )
 
 
-def check_target(path: str | Path, height: int = 1, width: int = 1, *, alpha: bool = False) -> None:
+def check_target(
+    path: str | Path, height: int = 1, width: int = 1, *, alpha: bool = False, dtype: DTypeLike = np.uint8
+) -> None:
     """Raise InputError if no such image can be written under this name; ask before a long computation."""
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
@@ -59,5 +64,7 @@ def check_target(path: str | Path, height: int = 1, width: int = 1, *, alpha: bo
             f"{path}: {width} x {height} pixels are more than {suffix} holds, {LONGEST_SIDE[kind]} a side; "
             "write .png instead."
         )
+    if np.dtype(dtype) not in (np.uint8, np.uint16) and kind != "TIFF":
+        raise InputError(f"{path}: {suffix} cannot hold samples of {np.dtype(dtype)}; write .tif instead.")
     if alpha and kind not in WITH_ALPHA:
         raise InputError(f"{path}: {suffix} cannot hold transparency; write .png, .webp or .tif instead.")

@@ -37,7 +37,8 @@ class Picture:
     """The content of an image file.
 
     Attributes:
-        pixels: uint8 or uint16, H x W (grey) or H x W x 3 (RGB), upright.
+        pixels: uint8 or uint16, H x W (grey) or H x W x 3 (RGB), upright; another type of number only where
+            a reader asked for measurements.
         alpha: H x W of the same type, 0 where transparent; or None.
         icc: the colour profile of the pixels, as it stands in files; or None.
         notes: what reading or writing changed or left out, each a few words for people.
@@ -53,11 +54,17 @@ class Picture:
     metadata: Metadata = NO_METADATA
 
 
-def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
+def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS, *, measurements: bool = False) -> Picture:
     """Decode the first picture of an image file, upright by its EXIF orientation.
 
     Palettes are expanded, and 9 to 15 bits become 16. CMYK becomes sRGB of 8 bits by the file's profile, or
     by a plain formula where the file has no sound profile.
+
+    Args:
+        path: the file.
+        max_pixels: the most pixels to decode.
+        measurements: read signed, 32-bit and floating samples of a TIFF (elevations, medical images) as they
+            are, instead of refusing them.
 
     Raises:
         InputError: there is no such file, it cannot be decoded whole, it is a camera's raw file, it has
@@ -67,7 +74,11 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
     path = user_path(path)
     with decoding(path):
         check_not_raw(path)
-        decoded = read_png(path, max_pixels) or read_tiff(path, max_pixels) or _read_other(path, max_pixels)
+        decoded = (
+            read_png(path, max_pixels)
+            or read_tiff(path, max_pixels, measurements)
+            or _read_other(path, max_pixels)
+        )
         turn = None if decoded.upright else UPRIGHT.get(decoded.orientation or 1)
         samples = np.atleast_3d(turn(decoded.samples) if turn else decoded.samples)
         count = samples.shape[2]
@@ -118,7 +129,7 @@ def write_picture(path: str | Path, picture: Picture, *, replace: bool = True) -
     Raises:
         InputError: as in ``check_target``, the place cannot be written, or the file may not be replaced.
     """
-    check_target(path, *picture.pixels.shape[:2], alpha=picture.alpha is not None)
+    check_target(path, *picture.pixels.shape[:2], alpha=picture.alpha is not None, dtype=picture.pixels.dtype)
     with atomic(path, replace=replace) as temporary:
         encode(temporary, picture)
 

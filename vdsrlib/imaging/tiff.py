@@ -48,6 +48,9 @@ PILLOWS = {
 }
 """Compressions that every build of Pillow decodes."""
 
+GEO_KEYS = 34735
+"""The tag that says where on the Earth an image lies."""
+
 MASK = 4
 """The kind of a page (NewSubfileType) that says where another one is transparent."""
 
@@ -55,10 +58,15 @@ MOST_OTHERS = 3
 """Samples beside the colour, at most: they take memory, and no limit on pixels counts them."""
 
 
-def read_tiff(path: str | Path, max_pixels: int) -> Decoded | None:
+def read_tiff(path: str | Path, max_pixels: int, measurements: bool = False) -> Decoded | None:
     """Decode the first picture of a TIFF file; return None for any other file, and for damaged tables.
 
     A picture of reduced resolution is a thumbnail, and a transparency mask is none, so both are passed over.
+
+    Args:
+        path: the file.
+        max_pixels: the most pixels to decode.
+        measurements: return signed, 32-bit and floating samples as they are, instead of refusing them.
     """
     try:
         file = TiffFile(path)
@@ -82,7 +90,7 @@ def read_tiff(path: str | Path, max_pixels: int) -> Decoded | None:
         decoded = None
         if page in chain and not _needs_tifffile(page):
             decoded = _with_pillow(path, chain.index(page))
-        decoded = decoded or _with_tifffile(path, page)
+        decoded = decoded or _with_tifffile(path, page, measurements)
         decoded.orientation = page.tags.valueof("Orientation")
         decoded.metadata = _metadata(file, page)
         decoded.notes[:0] = frames_note(len(pages))
@@ -90,6 +98,8 @@ def read_tiff(path: str | Path, max_pixels: int) -> Decoded | None:
         others -= decoded.samples.ndim == 3 and decoded.samples.shape[2] in (2, 4)
         if others > 0:
             decoded.notes.append(f"{others} more channel{'s are' if others > 1 else ' is'} left out")
+        if GEO_KEYS in page.tags:
+            decoded.notes.append("the georeference is left out")
     return decoded
 
 
@@ -182,7 +192,11 @@ def _with_pillow(path: str | Path, index: int) -> Decoded | None:
         return Decoded(samples, icc=None if file.mode == "CMYK" else icc, notes=notes, upright=True)
 
 
-def _with_tifffile(path: str | Path, page: TiffPage) -> Decoded:
+def _with_tifffile(path: str | Path, page: TiffPage, measurements: bool) -> Decoded:
+    if measurements and _holds_measurements(page):
+        planes = page.asarray(squeeze=False)[:, 0]
+        samples = np.concatenate([*planes], axis=-1)[..., : COLOURS[page.photometric]]
+        return Decoded(samples, icc=page.tags.valueof("InterColorProfile"))
     colours, alpha = _decode(path, page)
     icc, notes = page.tags.valueof("InterColorProfile"), []
     if colours.shape[2] == 4:
@@ -193,6 +207,17 @@ def _with_tifffile(path: str | Path, page: TiffPage) -> Decoded:
         alpha = None if alpha is None else to_eight_bits(alpha)
     samples = colours if alpha is None else np.dstack([colours, alpha])
     return Decoded(samples, icc=icc, notes=notes)
+
+
+def _holds_measurements(page: TiffPage) -> bool:
+    """Tell whether samples are numbers for which no black and white are agreed."""
+    return (
+        page.photometric in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB)
+        and page.dtype is not None
+        and page.dtype.kind in "iuf"
+        and page.dtype not in (np.uint8, np.uint16)
+        and page.imagedepth == 1
+    )
 
 
 def _decode(path: str | Path, page: TiffPage) -> tuple[np.ndarray, np.ndarray | None]:
