@@ -1,5 +1,6 @@
 """Files are written whole or not at all."""
 
+import errno
 import json
 import math
 import os
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vdsrlib.errors import InputError
+from vdsrlib.errors import InputError, WriteError
 from vdsrlib.utils.atomic import atomic, atomic_files, to_json, write_json
 
 
@@ -36,6 +37,59 @@ def test_success_replaces_it(tmp_path):
             temporary.write_text(content)
         assert path.read_text() == content
     assert list(path.parent.iterdir()) == [path]
+
+
+def raising(error: OSError):
+    """Make a function that fails, whatever it is given."""
+
+    def fail(*_, **__):
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("error", [errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EROFS])
+def test_a_file_system_that_refuses_modes(tmp_path, monkeypatch, error):
+    refuse = raising(OSError(error, os.strerror(error)))
+    monkeypatch.setattr(os, "chmod", refuse)
+    monkeypatch.setattr(Path, "chmod", refuse)
+    for text in ("new", "newer"):
+        with atomic(tmp_path / "a.txt") as temporary:
+            temporary.write_text(text)
+        assert (tmp_path / "a.txt").read_text() == text
+    with atomic_files(tmp_path / "files", replace=True) as folder:
+        (folder / "b.txt").write_text("b")
+    assert (tmp_path / "files" / "b.txt").read_text() == "b"
+
+
+@pytest.mark.parametrize("error", [errno.EINVAL, errno.ENOTSUP])
+def test_a_file_system_that_cannot_sync(tmp_path, monkeypatch, error):
+    monkeypatch.setattr(os, "fsync", raising(OSError(error, os.strerror(error))))
+    with atomic(tmp_path / "a.txt") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "a.txt").read_text() == "new"
+
+
+def test_an_error_in_syncing_is_reported(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", raising(OSError(errno.EIO, "Input/output error")))
+    with pytest.raises(WriteError, match="Input/output error"), atomic(tmp_path / "a.txt") as temporary:
+        temporary.write_text("new")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_umask_is_left_alone(tmp_path, monkeypatch):
+    """Reading it means changing it, for all threads."""
+    monkeypatch.setattr(os, "umask", lambda _: pytest.fail("the umask was changed"))
+    with atomic(tmp_path / "a.txt") as temporary:
+        temporary.write_text("new")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_what_is_private_is_private_while_it_is_written(tmp_path):
+    path = tmp_path / "a.txt"
+    path.touch(0o400)
+    with atomic(path) as temporary:
+        assert temporary.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")

@@ -1,8 +1,10 @@
 """Write files and folders in one step, so that nothing is ever half-written."""
 
+import errno
 import json
 import math
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -46,30 +48,46 @@ def atomic(path: str | Path, *, replace: bool = True) -> Iterator[Path]:
     with explain_write_error(path), ExitStack() as stack:
         check_overwrite(path, replace)
         path.parent.mkdir(parents=True, exist_ok=True)
-        _mode(path)  # finds out now whether there can be such a name
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
+        mode = _mode(path)  # finds out now whether there can be such a name
+        temporary = path.with_name(f".part-{secrets.token_hex(8)}{path.suffix}")
         stack.callback(temporary.unlink, missing_ok=True)
+        temporary.touch(exist_ok=False)
+        if mode is not None:  # what few may read is not shown to more while it is written
+            _set_mode(temporary, mode | 0o200)
         yield temporary
         with temporary.open("r+b") as written:  # Windows does not sync a file that is only read
-            os.fsync(written.fileno())
+            _sync(written.fileno())
         _place(temporary, path, replace)
 
 
-def _mode(path: Path) -> int:
-    """Return the permissions of a file; where there is none, those that open() would give it."""
+def _mode(path: Path) -> int | None:
+    """Return the permissions of a file; None where there is none."""
     try:
         return path.stat().st_mode & 0o777
     except FileNotFoundError:
-        umask = os.umask(0)
-        os.umask(umask)
-        return 0o666 & ~umask
+        return None
+
+
+def _set_mode(path: Path, mode: int) -> None:
+    """Set the permissions of a file where they can be set: network and Windows file systems refuse it."""
+    with suppress(OSError):
+        path.chmod(mode)
+
+
+def _sync(file: int) -> None:
+    """Wait until a file is on the disk, where the file system can say so."""
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
 
 
 def _place(temporary: Path, path: Path, replace: bool) -> None:
     """Give a finished file its name; without ``replace``, only if no other file has taken it meanwhile."""
-    temporary.chmod(_mode(path))  # mkstemp makes files private
+    mode = _mode(path)
+    if mode is not None:
+        _set_mode(temporary, mode)
     if replace:
         temporary.replace(path)
         return
