@@ -191,3 +191,12 @@ def wait_until(true, seconds=60):
     while not true():
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.02)
+
+
+def check_refused(status: int, out: str, error: str, part: str) -> None:
+    assert status == 2
+    assert out == ""
+    assert error.startswith("vdsrlib: ")
+    assert error.count("\n") == 1
+    assert error.endswith("\n")
+    assert part in error
