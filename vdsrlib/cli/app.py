@@ -1,4 +1,4 @@
-"""The command ``vdsr``, and ``python -m vdsrlib``: a thin command line; the work is in the library."""
+"""The command ``vdsr``, which is also ``python -m vdsrlib``. It is thin: the work is in the library."""
 
 import os
 import signal
@@ -28,10 +28,10 @@ def build_parser() -> Parser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; returns its exit status.
+    """Run a command; return its exit status.
 
-    0, 1 for a failed check, 2 for wrong input or a place that fails; and, as shells have it, 130 after Ctrl-C
-    and 141 where nobody reads on, as behind ``head``.
+    It is 0 for success, 1 if a part failed, and 2 for wrong input or a place that cannot be read or written.
+    As in shells, it is 130 after Ctrl-C, and 141 if nobody reads the output on, as behind ``head``.
     """
     print_log()
     try:
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(argv: list[str] | None = None) -> int:
-    """Run a command as a program: with plain streams, and with a scheduler's stop heard."""
+    """Run a command as a program: prepare the streams, and end cleanly at a scheduler's SIGTERM."""
     prepare_streams()
     for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP, and nohup ignores it
         number = getattr(signal, name, None)

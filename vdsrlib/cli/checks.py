@@ -1,4 +1,4 @@
-"""Checks of this machine: packages, device, backends, data and weights."""
+"""Check this machine: packages, device, backends, data and weights."""
 
 import os
 import warnings
@@ -17,9 +17,9 @@ from vdsrlib.utils.extras import EXTRAS
 
 
 def check_machine() -> list[tuple[bool, str]]:
-    """Check packages, device, backends, data and weights: (passed, sentence) for each thing.
+    """Check packages, device, backends, data and weights; return (passed, sentence) for each thing.
 
-    What is not installed because no extra brought it is no failure.
+    A package that only an extra brings may be missing.
     """
     device, found = _device()
     return [*_packages(), *_extras(), found, _backends(device), *_data(), *_weights()]
@@ -53,7 +53,7 @@ def _version(package: str) -> str | None:
 
 
 def _device() -> tuple[torch.device, tuple[bool, str]]:
-    """The device, and whether it computes; the CPU where the one asked for does not."""
+    """Return the device and whether it computes; if it does not, return the CPU in its place."""
     try:
         device = choose_device()
         torch.ones(8, device=device).sum().item()

@@ -1,4 +1,4 @@
-"""Streams and sentences: how the commands speak on a terminal, into a pipe and under torchrun."""
+"""Print results, problems and progress: on a terminal, into a pipe, and under torchrun."""
 
 import io
 import os
@@ -16,7 +16,7 @@ def as_sentence(message: Warning | Exception | str) -> str:
 
 
 def print_result(text: str) -> None:
-    """Print a line of results; an error names standard output, as that of a file names the file."""
+    """Print a line of results; if that fails, the error names standard output."""
     try:
         print(text)
     except OSError as error:
@@ -58,14 +58,14 @@ class ImageProgress:
 
 
 def is_main_process() -> bool:
-    """Whether this is the one of torchrun's processes that prints."""
+    """Tell whether this is the one of torchrun's processes that prints."""
     return process_rank() == 0
 
 
 def prepare_streams() -> None:
-    """Make print write every line at once, whole, and in any encoding; and make our warnings sentences.
+    """Make print write whole lines at once in any encoding, and print our warnings as sentences.
 
-    torchrun's processes do not buffer. There, print writes a line and its end apart, and another process may
+    Under torchrun, output is not buffered: print writes a line and its end apart, and another process may
     write in between.
     """
     for stream in (sys.stdout, sys.stderr):

@@ -50,8 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     with atomic_files(folder, replace=arguments.force) as temporary, more:
 
         def draw(model: "VDSR", ilr: "np.ndarray", protocol: "Protocol") -> "np.ndarray":
-            """SR, and a picture of every layer on the way to it."""
-            # Mosaics of a larger image in full size would be gigabytes: it is averaged down.
+            """Compute SR, and write a picture of every layer on the way to it."""
+            # Full-size mosaics of a larger image would take gigabytes, so its maps are averaged down.
             pooled = survey(model, ilr, protocol) if ilr.size > 2**20 else None
             for layer in pooled.layers.values() if pooled else activations(model, ilr, protocol):
                 save_image(temporary / f"{layer.name}.png", mosaic(layer))

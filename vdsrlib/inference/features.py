@@ -1,4 +1,4 @@
-"""What each layer makes of an image: activations, what they are in numbers, and mosaics of them."""
+"""Look into the network: the activations of each layer, their statistics, and its receptive field."""
 
 import math
 from collections import OrderedDict
@@ -167,25 +167,25 @@ def _survey(model: VDSR, ilr: np.ndarray, protocol: Protocol, progress: Callable
 
 
 def sr_from_last_layer(model: VDSR, ilr: np.ndarray, maps: np.ndarray, protocol: Protocol) -> np.ndarray:
-    """SR, shape and range of ILR, from the last layer's maps (C x H x W, in the network's range)."""
+    """Make SR, shaped as ILR and in its range, of the last layer's maps (C x H x W, network's range)."""
     last = maps.transpose(1, 2, 0).reshape(ilr.shape).astype(np.float64)
     low, high = protocol.input_range
     return ilr + last / (high - low) if model.global_skip else protocol.denormalize(last)
 
 
 def display_range(maps: np.ndarray) -> float:
-    """The symmetric range to show a layer in: the 95th percentile of its non-zero |activation|s.
+    """Choose the symmetric range to show a layer in: the 95th percentile of its non-zero |activation|s.
 
-    A few maps are much brighter than the rest; they may saturate, so that the rest is seen.
+    A few maps are much brighter than the rest. They saturate, so that the rest is seen.
     """
     magnitudes = np.abs(maps[maps != 0]).astype(np.float32)
     return float(np.quantile(magnitudes, 0.95, overwrite_input=True)) if magnitudes.size else 1.0
 
 
 def receptive_field_map(model: VDSR, size: int = 61) -> np.ndarray:
-    """|d output / d input| of the residual's central pixel (size x size, largest value 1).
+    """Compute |d output / d input| of the residual's central pixel (size x size, largest value 1).
 
-    The input is uniform noise, so that about half of the ReLUs pass; summed over channels.
+    The input is uniform noise, so that about half of the ReLUs pass. Channels are summed.
     """
     generator = torch.Generator().manual_seed(0)
     ilr = torch.rand(1, model.channels, size, size, generator=generator)
@@ -197,7 +197,7 @@ def receptive_field_map(model: VDSR, size: int = 61) -> np.ndarray:
 
 
 def central_shares(gradient: np.ndarray) -> np.ndarray:
-    """Share of a receptive field map (size x size, size odd) that lies in the central 1, 3, 5 ... pixels."""
+    """Compute which share of a receptive field map (odd size) lies in the central 1, 3, 5 ... pixels."""
     centre = len(gradient) // 2
     row, col = np.abs(np.indices(gradient.shape) - centre)
     rings = np.bincount(np.maximum(row, col).ravel(), gradient.ravel().astype(np.float64))

@@ -1,4 +1,4 @@
-"""Which images of a folder to enlarge, and the name of each result."""
+"""Plan which images of a folder to enlarge, and the name of each result."""
 
 import os
 from dataclasses import dataclass

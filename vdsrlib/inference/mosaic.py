@@ -8,7 +8,7 @@ from vdsrlib.inference.features import Layer
 
 
 def grey(layer: Layer) -> np.ndarray:
-    """A layer's maps as they are shown: uint8, -limit is 0, zero is 128, limit is 255, beyond it clipped."""
+    """Make a layer's maps grey: uint8; -limit becomes 0, zero 128, and limit 255; the rest is clipped."""
     maps = layer.maps.astype(np.float32)
     maps *= 127.5 / layer.limit
     maps += 128
@@ -32,6 +32,6 @@ def mosaic(layer: Layer) -> np.ndarray:
 
 
 def grid(count: int) -> tuple[int, int]:
-    """Columns and rows of a mosaic of so many maps."""
+    """Compute the columns and rows of a mosaic."""
     columns = math.ceil(math.sqrt(count))
     return columns, math.ceil(count / columns)

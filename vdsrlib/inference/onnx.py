@@ -1,4 +1,4 @@
-"""The network as an ONNX file, for programs that are not Python."""
+"""Export the network as an ONNX file, for other runtimes and programs."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ OPSET = 17  # ONNX 1.12 and ONNX Runtime 1.12, of 2022, and everything since
 
 
 def to_onnx(model: VDSR, metadata: dict[str, Any] | None = None) -> bytes:
-    """The network as an ONNX model with one input, ``ilr``, and one output, ``sr``.
+    """Convert the network into an ONNX model with one input, ``ilr``, and one output, ``sr``.
 
     Both are float32, N x C x H x W, and N, H and W may be anything. The values are in the range of the
     protocol that the weights were trained under: interpolation and colour stay outside.

@@ -1,9 +1,9 @@
-"""A large image in pieces, with the same result as in one.
+"""Compute a large image in tiles, with the same result as in one piece.
 
-A convolution of 3 x 3 looks one pixel beyond each edge, so depth of them look ``depth`` pixels beyond: half
-the receptive field. A tile that the network sees with this halo around it comes out as it would in the whole
-image. Where a tile touches the image's own border there is no halo: the zeros that every layer pads with are
-the ones that the whole image would have had.
+A 3 x 3 convolution looks one pixel beyond each edge, so a network of ``depth`` convolutions looks ``depth``
+pixels beyond, half its receptive field. A tile that is given to the network with this halo around it comes
+out as it would in the whole image. At the image's own border there is no halo: every layer pads with the same
+zeros there as it would for the whole image.
 """
 
 import math
@@ -28,7 +28,7 @@ Area = tuple[slice, slice]
 
 
 def tile_pixels(model: VDSR, memory: int) -> int:
-    """How many pixels the network can be given at once, for its work to fit in so many bytes."""
+    """Compute how many pixels the network can be given at once, for its work to fit in ``memory`` bytes."""
     return memory // (4 * max(model.width, 16) * COPIES)  # planes of its own, however narrow it is
 
 
@@ -73,7 +73,7 @@ def tiles(height: int, width: int, halo: int, pixels: int) -> Iterator[Tile]:
 
 
 def _divide(length: int, halo: int, side: int) -> list[slice]:
-    """Parts of an axis; with its halo none is longer than ``side``."""
+    """Divide an axis into parts, of which none is longer than ``side`` with its halo."""
     count = 1 if length <= side else math.ceil(length / max(1, side - 2 * halo))
     return [slice(length * i // count, length * (i + 1) // count) for i in range(count)]
 
@@ -84,7 +84,7 @@ def _around(part: slice, halo: int, length: int) -> slice:
 
 @torch.inference_mode()
 def tiled(network: Network, batch: Tensor, halo: int, pixels: int) -> Tensor:
-    """``network(batch)``, at most ``pixels`` at a time.
+    """Compute ``network(batch)`` in tiles.
 
     Args:
         network: from N x C x H x W to the same shape.

@@ -1,6 +1,6 @@
-"""Weights on disk: safetensors with a passport, and the paper authors' MatConvNet file.
+"""Weights on disk: safetensors with metadata, and the MatConvNet file of the paper's authors.
 
-Weights are never unpickled: a pickle can run code, and stops loading when a class moves.
+Weights are never unpickled, because a pickle can run code, and no longer loads once a class has moved.
 """
 
 import json
@@ -31,7 +31,7 @@ REQUIRED = ("depth", "width", "channels", "protocol", "scales", "recipe", "data"
 
 @dataclass
 class Checkpoint:
-    """A network and its passport.
+    """A network, and what is known of its training.
 
     Attributes:
         model: the network, in evaluation mode.
@@ -53,11 +53,11 @@ class Checkpoint:
         return get_protocol(self.info["protocol"])
 
     def record(self) -> dict[str, Any]:
-        """What a table must store beside its numbers to say which weights made them."""
+        """Return what a table must store beside its numbers to say which weights made them."""
         return {"file": self.file, "sha256": self.hash, **self.info}
 
     def summary(self) -> str:
-        """One line for people."""
+        """Describe the weights in one line."""
         scales = ", ".join(f"{scale:g}" for scale in self.info["scales"])
         return (
             f"depth {self.model.depth}, width {self.model.width}, {self.model.channels} channel"
@@ -68,7 +68,7 @@ class Checkpoint:
 
 
 def shipped_weights() -> list[Path]:
-    """The weights that come with the package."""
+    """List the weights that come with the package."""
     return sorted(WEIGHTS.glob("*.safetensors"))
 
 
@@ -116,7 +116,7 @@ def load(name_or_path: str | Path | None = None, device: torch.device | str = "a
 
 
 def _find(name_or_path: str | Path) -> Path:
-    """The file of a path or of a shipped name."""
+    """Find the file that a path or a shipped name means."""
     path = user_path(name_or_path)
     with explain_read_error(path):
         if path.is_file():
@@ -167,7 +167,7 @@ def _load_safetensors(path: Path) -> tuple[VDSR, dict[str, Any]]:
 
 
 def _load_mat(path: Path) -> tuple[VDSR, dict[str, Any]]:
-    """MatConvNet's layout: model.weight{i} is height x width x in x out, model.bias{i} is out x 1."""
+    """Load MatConvNet's layout: model.weight{i} is height x width x in x out, model.bias{i} is out x 1."""
     try:
         fields = loadmat(path)["model"][0, 0]
         weights, biases = fields["weight"].ravel(), fields["bias"].ravel()

@@ -58,7 +58,8 @@ class VDSR(nn.Module):
     def layers(self) -> Iterator[tuple[str, nn.Conv2d | nn.ReLU]]:
         """Yield the layers by name, in order: conv.1, relu.1, conv.2 ... relu.19, conv.20.
 
-        This is the one definition of the network's shape; what computes, draws or exports it reads it here.
+        This is the one definition of the network's shape: what computes, draws or exports the network reads
+        it here.
         """
         for i, conv in self.conv.items():
             assert isinstance(conv, nn.Conv2d)
@@ -69,24 +70,24 @@ class VDSR(nn.Module):
                 yield f"relu.{i}", relu
 
     def residual(self, ilr: Tensor) -> Tensor:
-        """N x C x H x W in the protocol's range -> the last layer's output, the predicted HR - ILR."""
+        """Predict HR - ILR, the last layer's output; N x C x H x W in the protocol's range."""
         x = ilr
         for _, layer in self.layers():
             x = layer(x)
         return x
 
     def forward(self, ilr: Tensor) -> Tensor:
-        """N x C x H x W -> SR of the same shape; the sum keeps ILR's type (float32 under autocast)."""
+        """Compute SR, N x C x H x W as ILR; the sum keeps ILR's type (float32 under autocast)."""
         return ilr + self.residual(ilr) if self.global_skip else self.residual(ilr)
 
 
 def receptive_field(depth: int) -> int:
-    """Side in pixels of the input square that one output pixel sees (section 4.1): 41 for depth 20."""
+    """Compute the side in pixels of the square that one output pixel sees (section 4.1): 41 for depth 20."""
     return 2 * depth + 1
 
 
 def layer_table(model: VDSR) -> list[dict[str, object]]:
-    """A row per convolution: name, input and output maps, weights, biases, receptive field so far."""
+    """List the convolutions: name, input and output maps, weights, biases, receptive field so far."""
     convs = [(name, layer) for name, layer in model.layers() if isinstance(layer, nn.Conv2d)]
     return [
         {

@@ -20,8 +20,8 @@ class PowerLaw(NamedTuple):
         least: of the points' x.
         most: of the points' x.
 
-    With a tiny exponent it cannot be told from a logarithm, with a large one it is at its limit; as text it
-    then says so.
+    With a tiny exponent, the law cannot be told from a logarithm. With a large one, it has reached its limit.
+    As text, it says so.
     """
 
     limit: float
@@ -32,12 +32,12 @@ class PowerLaw(NamedTuple):
     most: float
 
     def __call__(self, x: Any) -> Any:
-        """The law's value at x."""
+        """Evaluate the law at x."""
         return self.limit - self.factor * np.asarray(x, dtype=float) ** -self.exponent
 
     @property
     def grows(self) -> bool:
-        """Whether it grows between the points by more than they scatter about it."""
+        """True if the law grows between the points by more than they scatter about it."""
         return bool(self(self.most) - self(self.least) > self.error)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What the runs of a study say of a claim."""
+"""Judge a claim of the paper by the runs of a study."""
 
 import math
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ TOLERANCE = 0.05  # dB; the paper's own network for all scales is 0.04 dB below 
 
 
 class Comparison(NamedTuple):
-    """PSNR of one network minus that of another, in dB, a number a seed.
+    """PSNR of one network minus that of another, in dB, for each seed.
 
     A number is infinite where one of the two has diverged, and NaN where both have.
     """
@@ -26,7 +26,7 @@ class Comparison(NamedTuple):
     differences: tuple[float, ...]
 
     def at_least(self, bound: float) -> str:
-        """Whether the differences lie above the bound: "supported", "not supported", or "undecided"."""
+        """Tell whether all differences lie above the bound: "supported", "not supported" or "undecided"."""
         if self.differences and all(value > bound for value in self.differences):
             return "supported"
         below = self.differences and all(value < bound for value in self.differences)
@@ -85,7 +85,7 @@ def _combined(statuses: Iterable[str]) -> str:
 
 
 def judge_growth(scores: "pd.DataFrame") -> Verdict:
-    """More is better: the most above the least for every seed, and the best on average, at every scale."""
+    """Judge that more is better: the most is above the least for every seed, and the best on average."""
     ranked = scores.sort_values("value", kind="stable")["label"].unique()
     lines, statuses = [], []
     for scale, rows in at_epoch(scores).groupby("scale"):
@@ -100,9 +100,10 @@ def judge_growth(scores: "pd.DataFrame") -> Verdict:
 
 
 def judge_residual(scores: "pd.DataFrame") -> Verdict:
-    """Faster: above after an eighth of the steps. Higher: above at the end. At every rate.
+    """Judge that residual networks learn faster and higher, at every learning rate.
 
-    Where the residual networks end against interpolation is said as well, and is no part of the verdict.
+    Faster means above the others after an eighth of the steps, and higher means above them at the end. Where
+    the residual networks end against interpolation is said as well, but is no part of the verdict.
     """
     lines, statuses = [], []
     scales = scores["scale"].unique()
@@ -123,7 +124,7 @@ def judge_residual(scores: "pd.DataFrame") -> Verdict:
 
 
 def judge_clipping(scores: "pd.DataFrame") -> Verdict:
-    """Without clipping a run diverges; with the elementwise rule none does. Both must have been tried."""
+    """Judge that runs diverge without clipping, and never with the elementwise rule; both must be tried."""
     lines: list[str] = []
     plain, clipped = [], []
     for label, rows in at_epoch(scores).groupby("label", sort=False):
@@ -140,7 +141,7 @@ def judge_clipping(scores: "pd.DataFrame") -> Verdict:
 
 
 def judge_scales(scores: "pd.DataFrame") -> Verdict:
-    """One network for all scales is as good as one for each: not below it by more than the tolerance.
+    """Judge that one network for all scales is as good as one for each: within the tolerance.
 
     The two are compared at the scales that the network for most scales was trained for.
     """
@@ -157,7 +158,7 @@ def judge_scales(scores: "pd.DataFrame") -> Verdict:
 
 
 def judge_curve(scores: "pd.DataFrame") -> Verdict:
-    """More is better; and how the gain grows."""
+    """Judge that more is better, and say how the gain grows."""
     verdict = judge_growth(scores)
     lines = list(verdict.lines)
     for scale, rows in at_epoch(scores).groupby("scale"):
@@ -170,7 +171,7 @@ def judge_curve(scores: "pd.DataFrame") -> Verdict:
 
 
 def judge_ingredients(scores: "pd.DataFrame") -> Verdict:
-    """Every change makes the recipe worse, at every scale."""
+    """Judge that every change makes the recipe worse, at every scale."""
     if scores.loc[scores["label"] == UNCHANGED, "diverged"].all():
         return Verdict(
             "undecided", ("no run of the recipe as it is came to its end: nothing to compare with",)

@@ -123,7 +123,7 @@ def _set_ticks(axis: Axes, x: Sequence[float], logx: bool) -> None:
 def dumbbell_plot(
     pairs: Mapping[str, tuple[float, float]], names: tuple[str, str], marks: Mapping[str, float], xlabel: str
 ) -> Figure:
-    """Two numbers a row, joined by a line, from top to bottom; ``marks`` are vertical lines with a name."""
+    """Draw two numbers in each row, joined by a line; ``marks`` are vertical lines with a name."""
     figure, axes = make_figure(1, 1, 9, 0.5 * len(pairs) + 1.4)
     axis = axes[0, 0]
     rows = range(len(pairs))
@@ -148,7 +148,7 @@ def dumbbell_plot(
 def difference_plot(
     points: Mapping[str, tuple[Sequence[float], Sequence[float]]], xlabel: str, ylabel: str
 ) -> Figure:
-    """Pairs x, y by name, drawn as y - x over x: above the line, y is the greater."""
+    """Draw pairs x, y by name as y - x over x: above the line, y is the greater."""
     figure, axes = make_figure(1, 1, 7.5, 3.8)
     axis = axes[0, 0]
     for i, (name, (x, y)) in enumerate(points.items()):
@@ -162,7 +162,7 @@ def difference_plot(
 
 
 def histograms(values: Mapping[str, np.ndarray], xlabel: str) -> Figure:
-    """Histograms of several arrays on one logarithmic axis."""
+    """Draw histograms of several arrays on one logarithmic axis."""
     figure, axes = make_figure(1, 1, 7.5, 3)
     edges = np.linspace(-1, 1, 161)
     for i, (name, value) in enumerate(values.items()):
@@ -181,7 +181,7 @@ def histograms(values: Mapping[str, np.ndarray], xlabel: str) -> Figure:
 
 
 def heat_maps(values: Mapping[str, np.ndarray], label: str) -> Figure:
-    """Signed arrays in blue and red about 0, all in one range."""
+    """Draw signed arrays in blue and red about 0, all in one range."""
     height, width = next(iter(values.values())).shape
     panel = WIDTH / max(2, len(values)) - 0.4
     figure, axes = make_figure(1, len(values), panel * len(values) + 0.9, panel * height / width + 0.4)

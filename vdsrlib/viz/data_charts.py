@@ -12,7 +12,7 @@ from vdsrlib.viz.palette import COLOURS, STYLES
 
 
 def kernel_plot(scale: float) -> Figure:
-    """The cubic kernel as used to enlarge, and widened as used to shrink by ``scale``."""
+    """Draw the cubic kernel as used to enlarge, and widened as used to shrink by ``scale``."""
     figure, axes = make_figure(1, 1, 7, 2.8)
     x = np.linspace(-2 * scale - 0.5, 2 * scale + 0.5, 800)
     axis = axes[0, 0]
@@ -31,7 +31,7 @@ def kernel_plot(scale: float) -> Figure:
 
 
 def matrix_plot(matrices: Mapping[str, np.ndarray]) -> Figure:
-    """Resize matrices as heat maps, blue below 0 and red above."""
+    """Draw resize matrices as heat maps, blue below 0 and red above."""
     figure, axes = make_figure(1, len(matrices), 4.2 * len(matrices), 3.4)
     for axis, (title, matrix) in zip(axes[0], matrices.items(), strict=True):
         limit = np.abs(matrix).max()
@@ -43,7 +43,7 @@ def matrix_plot(matrices: Mapping[str, np.ndarray]) -> Figure:
 
 
 def size_histogram(shorter: Sequence[int], scales: Sequence[float]) -> Figure:
-    """How many images have which shorter side, in HR and as LR at each scale, one above the other."""
+    """Draw how many images have which shorter side, in HR and as LR at each scale."""
     sides = {
         "HR": np.asarray(shorter),
         **{f"LR ×{scale:g}": np.asarray(shorter) // scale for scale in scales},
@@ -64,7 +64,7 @@ def size_histogram(shorter: Sequence[int], scales: Sequence[float]) -> Figure:
 
 
 def response_plot(frequencies: np.ndarray, responses: Mapping[str, np.ndarray], scale: float) -> Figure:
-    """What is left of a wave after shrinking, over its frequency; beyond LR's Nyquist it is false."""
+    """Draw what is left of a wave after shrinking, over its frequency; beyond LR's Nyquist it is false."""
     figure, axes = make_figure(1, 1, 8.5, 3.6)
     axis, nyquist = axes[0, 0], 0.5 / scale
     axis.axvspan(nyquist, 0.5, color="0.93")
@@ -80,7 +80,7 @@ def response_plot(frequencies: np.ndarray, responses: Mapping[str, np.ndarray], 
 
 
 def phase_plot(centres: Mapping[str, np.ndarray], length: int) -> Figure:
-    """Where the pixels of LR lie among ``length`` pixels of HR, under each convention."""
+    """Draw where the pixels of LR lie among ``length`` pixels of HR, under each convention."""
     figure, axes = make_figure(1, 1, WIDTH, 0.5 + 0.45 * len(centres))
     axis = axes[0, 0]
     for edge in range(length + 1):

@@ -14,7 +14,7 @@ from vdsrlib.viz.palette import COLOURS
 
 
 def layer_mosaic(layer: Layer, side: int = 560) -> CaptionedImage:
-    """One layer's maps on a grid, ``side`` pixels at the longer side; the caption states the range shown."""
+    """Show one layer's maps on a grid, ``side`` pixels at the longer side; the caption states the range."""
     caption = f"{layer.name}: {_count(layer)}, {_range(layer)}"
     return CaptionedImage(np.asarray(fit(mosaic(layer), side)), caption, "maps")
 
@@ -28,7 +28,7 @@ def _count(layer: Layer) -> str:
 
 
 def contact_sheet(layers: Sequence[Layer], columns: int = 5, side: int = 160) -> CaptionedImage:
-    """All layers as small mosaics on one page, each in its own symmetric range, written above it.
+    """Show all layers as small mosaics on one page, each in its own symmetric range, written above it.
 
     Args:
         layers: in the order of the page.
@@ -49,7 +49,7 @@ def contact_sheet(layers: Sequence[Layer], columns: int = 5, side: int = 160) ->
 
 
 def layer_view(layer: Layer, index: int, ilr: np.ndarray, side: int = 384) -> CaptionedImage:
-    """The input, a layer's mosaic with one map framed, and that map magnified.
+    """Show the input, a layer's mosaic with one map framed, and that map magnified.
 
     Args:
         layer: whose maps.

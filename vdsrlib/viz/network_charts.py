@@ -15,7 +15,7 @@ from vdsrlib.viz.palette import COLOURS
 
 
 def network_diagram(model: VDSR) -> Figure:
-    """The paper's Figure 2: the layers in a row, and the way of ILR around them."""
+    """Draw the paper's Figure 2: the layers in a row, and the way of ILR around them."""
     names = ["ILR"]
     for name, layer in model.layers():
         if isinstance(layer, nn.Conv2d):
@@ -46,7 +46,7 @@ def network_diagram(model: VDSR) -> Figure:
 
 
 def layer_statistics(rows: Sequence[Statistics]) -> Figure:
-    """Mean magnitude of conv and relu layers; zeros and dead maps after each ReLU."""
+    """Draw the mean magnitude of conv and relu layers, and zeros and dead maps after each ReLU."""
     figure, axes = make_figure(1, 3, WIDTH, 3, sharex=True)
     for kind, style, colour in (("conv", "o-", COLOURS[0]), ("relu", "s--", COLOURS[1])):
         chosen = [row for row in rows if row.name.startswith(kind)]
@@ -66,7 +66,7 @@ def layer_statistics(rows: Sequence[Statistics]) -> Figure:
 
 
 def receptive_field_plot(gradient: np.ndarray, field: int) -> Figure:
-    """A receptive field map in decades with the theoretical square, and how it gathers around the middle.
+    """Draw a receptive field map in decades, the theoretical square, and how it gathers in the middle.
 
     Args:
         gradient: from ``receptive_field_map``, size x size, size odd.

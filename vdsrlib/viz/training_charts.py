@@ -13,7 +13,7 @@ from vdsrlib.viz.palette import COLOURS, STYLES
 def training_curves(
     history: Sequence[Mapping[str, float]], validation: Sequence[Mapping[str, Any]]
 ) -> Figure:
-    """Loss and learning rate over steps; PSNR of the validation set, interpolation dashed."""
+    """Draw loss and learning rate over steps, and PSNR of the validation set with interpolation dashed."""
     figure, axes = make_figure(1, 2, WIDTH, 3.3)
     steps = [row["step"] for row in history]
     loss, rate = axes[0, 0], axes[0, 0].twinx()
@@ -39,7 +39,7 @@ def training_curves(
 
 
 def loss_curves(histories: Mapping[str, Sequence[Mapping[str, float]]], points: int = 5) -> Figure:
-    """The loss of several runs over their steps, side by side by the first word of their names.
+    """Draw the loss of several runs over their steps, side by side by the first word of their names.
 
     Args:
         histories: "group-name" -> rows of "step" and "loss", as a run records them.

@@ -70,7 +70,7 @@ class Panel(ipywidgets.VBox):
 
 
 def shown_as_it_is() -> ipywidgets.Image:
-    """A place for a PNG, which would be stretched to the page's width otherwise."""
+    """Make a place for a PNG, which would otherwise be stretched to the page's width."""
     return ipywidgets.Image(format="png", layout={"max_width": "100%", "align_self": "flex-start"})
 
 
@@ -79,12 +79,12 @@ def _row(controls: Sequence[ipywidgets.Widget]) -> ipywidgets.HBox:
 
 
 def sentence(what: str, error: Exception) -> str:
-    """An error as HTML, read out by a screen reader."""
+    """Format an error as HTML that a screen reader reads out."""
     return f'<b role="alert">{what}: {html.escape(" ".join(str(error).split()) or repr(error))}</b>'
 
 
 def layer_scrubber(survey: Survey, ilr: np.ndarray) -> Panel:
-    """Sliders over the layers and over a layer's maps, before or after the ReLU.
+    """Show sliders over the layers and over a layer's maps, before or after the ReLU.
 
     Args:
         survey: of the image.
@@ -105,7 +105,7 @@ def layer_scrubber(survey: Survey, ilr: np.ndarray) -> Panel:
 
 
 def comparison_slider(images: Mapping[str, np.ndarray], left: str, right: str) -> Panel:
-    """Two images on one another, with a line to move between them, and a magnifier.
+    """Show two images on one another, with a line to move between them, and a magnifier.
 
     Args:
         images: name -> image, as for ``panels.split_view``.
@@ -130,7 +130,7 @@ def comparison_slider(images: Mapping[str, np.ndarray], left: str, right: str) -
 
 
 def scale_explorer(pictures: Mapping[float, CaptionedImage]) -> Panel:
-    """A slider over scales.
+    """Show a slider over scales.
 
     Args:
         pictures: scale -> picture, from ``panels.scale_view``; ascending.
