@@ -36,7 +36,7 @@ def paths(tmp_path_factory, photo, grey_photo):
 @PROTOCOLS
 @pytest.mark.parametrize("scale", [2, 2.5])
 def test_without_residual_the_network_is_interpolation(make_zero_model, paths, protocol, scale):
-    net = Checkpoint(make_zero_model(protocol.channels), {"protocol": protocol.name})
+    net = Checkpoint(make_zero_model(protocol.channels), {"protocol": protocol.name, "scales": [2, 3]})
     scores = evaluate(net, paths, scale).set_index(["method", "image"])
     network, interpolation = scores.loc["model"], scores.loc["interpolation"]
     # float32 can round a half to the other grey level
@@ -120,6 +120,17 @@ def test_scales_in_any_spelling(paths, scales):
 def test_the_network_itself_is_no_checkpoint(paths, make_model):
     with pytest.raises(InputError, match=r"net must be what vdsrlib\.load returns, or None, got VDSR"):
         evaluate(make_model(), paths, 2)
+
+
+def test_scales_that_the_network_was_not_trained_for_are_told(paths, make_net):
+    notes = evaluate(make_net(), paths, (1.5, 2, 2.5, 3, 4, 5)).attrs["notes"]
+    assert notes == [
+        "the weights were trained for x2 to x3, not for x1.5; vdsr fits",
+        "the weights were trained for x2 to x3, not for x4; vdsr fits",
+        "the weights were trained for x2 to x3, not for x5; interpolation may be better",
+    ]
+    (note,) = evaluate(make_net(3), paths, 4).attrs["notes"]
+    assert note.endswith("vdsr-rgb fits")
 
 
 def test_other_files_of_a_folder_are_named(tmp_path, paths):
@@ -305,7 +316,7 @@ def test_luma_network_under_rgb_rules(make_model, make_zero_model, paths, photo)
     ilr_y, ilr_chroma = split_luma(ilr)
     np.testing.assert_allclose(y, predict(make_model(), ilr_y, PAPER), atol=0.02)  # RGB is clipped
     np.testing.assert_allclose(chroma, ilr_chroma, atol=0.03)
-    net = Checkpoint(make_zero_model(), {"protocol": "paper"})
+    net = Checkpoint(make_zero_model(), {"protocol": "paper", "scales": [2]})
     means = mean_scores(evaluate(net, paths, 2, protocol=REPLICATION, predict=predict_luma), ["method"])
     assert means.psnr["model"] == pytest.approx(means.psnr["interpolation"], abs=0.02)
 

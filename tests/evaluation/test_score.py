@@ -107,6 +107,11 @@ def test_any_other_size_is_refused(photo, size):
         score(sr, hr, 4, "replication")
 
 
+def test_a_crop_is_not_offered_where_there_is_none(photo):
+    with pytest.raises(InputError, match="size of hr, 120x96 pixels; got 60x48"):
+        score(photo[::2, ::2], photo, 2)
+
+
 class TestGrey:
     def test_written_as_rgb(self, grey_photo):
         """As most methods do, which a grey ground truth must not be scored by the luma of."""

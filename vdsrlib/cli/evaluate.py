@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from vdsrlib.cli.console import print_problem, print_result
 from vdsrlib.cli.parser import Commands, Parser, add_device, add_weights, with_message
-from vdsrlib.cli.scores import image_table, mean_table, to_record, write_csv
+from vdsrlib.cli.scores import check_csv, image_table, mean_table, to_record, write_csv
 from vdsrlib.utils.parsing import parse_scales
 
 if TYPE_CHECKING:
@@ -45,14 +45,14 @@ def run(arguments: argparse.Namespace) -> int:
     from vdsrlib.datasets.catalog import image_set
     from vdsrlib.evaluation.frames import COLUMNS
     from vdsrlib.models import checkpoint
-    from vdsrlib.utils.atomic import check_overwrite, to_json
+    from vdsrlib.utils.atomic import to_json
     from vdsrlib.utils.device import choose_device, device_name, versions
     from vdsrlib.utils.distributed import init_distributed
 
     for name in arguments.images:
         image_set(name)  # refuses a wrong name before the long work
     if arguments.csv:
-        check_overwrite(arguments.csv, force=True)
+        check_csv(arguments.csv)
     with init_distributed(choose_device(arguments.device)) as world:
         net = checkpoint.load(arguments.weights, world.device)
         found, failed = _evaluate_sets(arguments, net, world)

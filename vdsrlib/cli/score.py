@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vdsrlib.cli.console import print_problem, print_result
 from vdsrlib.cli.parser import Commands, Parser, with_message
-from vdsrlib.cli.scores import image_table, to_record, write_csv
+from vdsrlib.cli.scores import check_csv, image_table, to_record, write_csv
 from vdsrlib.utils.parsing import parse_scale
 
 
@@ -37,12 +37,12 @@ def run(arguments: argparse.Namespace) -> int:
     from vdsrlib.evaluation.frames import COLUMNS
     from vdsrlib.evaluation.score import score
     from vdsrlib.protocol import Score
-    from vdsrlib.utils.atomic import check_overwrite, to_json
+    from vdsrlib.utils.atomic import to_json
     from vdsrlib.utils.device import versions
 
     asked = {name: getattr(arguments, name) for name in ("sr", "hr", "scale", "protocol")}
     if arguments.csv:
-        check_overwrite(arguments.csv, force=True)
+        check_csv(arguments.csv)
     scores = score(**asked, skip_broken=True)
     if isinstance(scores, Score):
         row = (Path(arguments.sr).stem, arguments.scale, "sr", *scores, float("nan"))

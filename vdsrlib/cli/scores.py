@@ -1,6 +1,7 @@
 """How ``vdsr evaluate`` and ``vdsr score`` show the frames that they make."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,6 +51,14 @@ def _table(scores: "pd.DataFrame", rows: Sequence[str]) -> str:
     table = cells.unstack("method", sort=False).reset_index()
     heads = ["PSNR (dB) / SSIM", *rows[1:], *table.columns[len(rows) :]]
     return tabulate(table.to_numpy().tolist(), heads, disable_numparse=True)
+
+
+def check_csv(path: str) -> None:
+    """Raise InputError if the CSV file cannot be written, before the long work."""
+    from vdsrlib.utils.atomic import check_overwrite, check_writable
+
+    check_overwrite(path, force=True)
+    check_writable(Path(path).parent)
 
 
 def write_csv(path: str, scores: "pd.DataFrame") -> None:

@@ -17,7 +17,7 @@ from vdsrlib.evaluation.frames import ImageScores, score_images
 from vdsrlib.evaluation.images import check_unique_stems, find_images
 from vdsrlib.imaging.image_file import read_with_notes
 from vdsrlib.inference.predict import Predict, check_channels, predict, predict_luma
-from vdsrlib.models.checkpoint import Checkpoint
+from vdsrlib.models.checkpoint import Checkpoint, scale_advice
 from vdsrlib.protocol import PAPER, Protocol, Score, get_protocol
 from vdsrlib.utils.distributed import World
 from vdsrlib.utils.hashing import hash_file
@@ -57,8 +57,8 @@ def evaluate(
         A row for an image, a scale and a method ("interpolation" or "model"): its PSNR in dB, its SSIM, and
         the seconds it took (NaN if an older cache did not keep them). Its ``attrs`` hold "failed" (a
         sentence for every image that was left out), "notes" (sentences on files that are no images, on
-        images that reading changed, unless their scores were found in the cache, and on infinite PSNRs) and
-        "sha256" (of the images' hashes, in order).
+        scales that the network was not trained for, on images that reading changed, unless their scores were
+        found in the cache, and on infinite PSNRs) and "sha256" (of the images' hashes, in order).
 
     Raises:
         InputError: there is no image, one cannot be read or is too small or too large for the memory, two
@@ -73,15 +73,18 @@ def evaluate(
     if not (net is None or isinstance(net, Checkpoint)):
         raise InputError(f"net must be what vdsrlib.load returns, or None, got {type(net).__name__}")
     rules = _rules(net, protocol)
-    paths, left_out = find_images(images)
+    paths, notes = find_images(images)
     check_unique_stems(paths)
-    jobs = list(itertools.product(paths, parse_scales(scales)))
+    scales = parse_scales(scales)
+    if net:
+        notes += filter(None, (scale_advice(net, scale) for scale in scales))
     if net and predict is not predict_luma:
         check_channels(net.model, rules)
     kept = ScoreCache(user_path(cache)) if cache else None
     score = partial(_score, net, rules, predict=predict, cache=kept)
+    jobs = list(itertools.product(paths, scales))
     frame = score_images(score, jobs, world=world, skip_broken=skip_broken)
-    frame.attrs["notes"] = [*left_out, *frame.attrs["notes"]]
+    frame.attrs["notes"] = [*notes, *frame.attrs["notes"]]
     return frame
 
 

@@ -100,12 +100,10 @@ def _score_files(pairs: dict[Path, Path], rules: Protocol, truth: Path, scale: f
 def _score_pair(sr: np.ndarray, hr: np.ndarray, scale: float, rules: Protocol) -> Score:
     truth = rules.ground_truth(to_uint8(hr), scale)
     if sr.shape[:2] not in (hr.shape[:2], truth.shape[:2]):
-        height, width = truth.shape[:2]
-        raise InputError(
-            f"sr must have the size of hr, {hr.shape[1]}x{hr.shape[0]} pixels"
-            + (f", or of hr cropped for x{scale:g}, {width}x{height}" if truth.shape != hr.shape else "")
-            + f"; got {sr.shape[1]}x{sr.shape[0]}"
-        )
+        (height, width), (rows, cols) = hr.shape[:2], truth.shape[:2]
+        crop = f", or of hr cropped for x{scale:g}, {cols}x{rows}" if (rows, cols) != (height, width) else ""
+        got = f"{sr.shape[1]}x{sr.shape[0]}"
+        raise InputError(f"sr must have the size of hr, {width}x{height} pixels{crop}; got {got}")
     planes = _planes(sr, rules, grey=hr.ndim == 2)
     return rules.score(planes[: truth.shape[0], : truth.shape[1]], truth, scale)
 

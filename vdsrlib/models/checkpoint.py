@@ -72,6 +72,37 @@ def shipped_weights() -> list[Path]:
     return sorted(WEIGHTS.glob("*.safetensors"))
 
 
+def scale_advice(net: Checkpoint, scale: float) -> str | None:
+    """Say that a scale is outside those a network was trained for, and which shipped weights fit it.
+
+    Returns:
+        A sentence; or None if the scale lies between the smallest and the largest trained for.
+
+    >>> scale_advice(load("paper-2", "cpu"), 4)
+    'the weights were trained for x2, not for x4; vdsr fits'
+    >>> scale_advice(load(device="cpu"), 1.1)
+    'the weights were trained for x1.5 to x4, not for x1.1; interpolation may be better'
+    """
+    low, high = min(net.info["scales"]), max(net.info["scales"])
+    if low <= scale <= high:
+        return None
+    known = [(path.stem, _metadata(path)) for path in shipped_weights()]
+    fitting = [
+        (len(info["scales"]), name)
+        for name, info in known
+        if info["protocol"] == net.info["protocol"] and min(info["scales"]) <= scale <= max(info["scales"])
+    ]
+    advice = f"{max(fitting)[1]} fits" if fitting else "interpolation may be better"
+    trained = f"x{low:g}" if low == high else f"x{low:g} to x{high:g}"
+    return f"the weights were trained for {trained}, not for x{scale:g}; {advice}"
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    """Read what a safetensors file of this project says of itself, without its weights."""
+    with safe_open(path, framework="pt") as file:
+        return {k: json.loads(v) for k, v in file.metadata().items() if k != "format"}
+
+
 def save(path: str | Path, model: VDSR, info: dict[str, Any]) -> None:
     """Write the weights as safetensors, atomically; ``info`` becomes the metadata.
 

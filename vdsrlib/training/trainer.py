@@ -381,7 +381,9 @@ class _Training:
     def validate(self, log: SummaryWriter) -> None:
         # in PyTorch: to prepare another runtime for weights that change would cost more than it saves
         how = partial(predict, options=InferenceOptions(backend="torch"))
-        net = checkpoint.Checkpoint(self.ema_model, {"protocol": self.protocol.name})
+        net = checkpoint.Checkpoint(
+            self.ema_model, {"protocol": self.protocol.name, "scales": self.recipe.scales}
+        )
         scales = tuple(self.validation_scales)
         scores = evaluate(net, self.validation_paths, scales, protocol=self.protocol, predict=how)
         means = scores.pivot_table(index="scale", columns="method", values="psnr")
