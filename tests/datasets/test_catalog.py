@@ -8,6 +8,7 @@ from vdsrlib.imaging import image_file
 
 
 def test_data_root(monkeypatch, tmp_path):
+    monkeypatch.delenv("VDSR_DATA", raising=False)
     assert catalog.data_root() is None
     monkeypatch.setenv("VDSR_DATA", str(tmp_path))
     assert catalog.data_root() == tmp_path
