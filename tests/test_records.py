@@ -33,3 +33,13 @@ def test_stored_record(monkeypatch, tmp_path):
     assert records.stored_record("a.json") == {"psnr": 33.66}
     with pytest.raises(InputError, match=r"there is no stored result 'none\.json' in"):
         records.stored_record("none.json")
+
+
+def test_check_replaceable(tmp_path):
+    record = tmp_path / "record.json"
+    records.check_replaceable(tmp_path / "new.png", record)
+    (tmp_path / "old.png").touch()
+    with pytest.raises(InputError, match=r"old\.png is taken, and not by an earlier run"):
+        records.check_replaceable(tmp_path / "old.png", record)
+    record.touch()
+    records.check_replaceable(tmp_path / "old.png", record)

@@ -7,6 +7,7 @@ package, as the weights are, so a chapter shows them wherever it runs.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from vdsrlib.errors import InputError
 from vdsrlib.models.checkpoint import Checkpoint
 from vdsrlib.utils.atomic import write_json
 from vdsrlib.utils.device import device_name, versions
+from vdsrlib.utils.paths import user_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +55,22 @@ def write_record(
         },
     )
     print(f"Results: {path}")
+
+
+def check_replaceable(target: str | Path, record: str | Path) -> None:
+    """Refuse to replace results that no earlier run made.
+
+    Args:
+        target: a file that would be replaced, or a folder of such files.
+        record: what an earlier run has written beside its results.
+
+    Raises:
+        InputError: there is something at ``target``, and no record.
+    """
+    target = user_path(target)
+    taken = any(target.iterdir()) if target.is_dir() else os.path.lexists(target)
+    if taken and not user_path(record).is_file():
+        raise InputError(f"{target} is taken, and not by an earlier run of this chapter; write another name")
 
 
 def stored_path(name: str) -> Path:

@@ -174,7 +174,7 @@ def parse_listed(value: Any, name: str) -> str:
     """
     if isinstance(value, int) and (isinstance(value, bool) or value > 9):
         raise InputError(
-            f"{name} arrived as the number {value}, which could be several things: Python reads 3_5_8 as "
+            f"{name} arrived as the number {value}, which is ambiguous: Python reads 3_5_8 as "
             f"358. Write commas, -p {name} 3,5,8, or text, -r {name} {value}."
         )
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

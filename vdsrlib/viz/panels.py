@@ -45,7 +45,7 @@ def image_row(images: Mapping[str, np.ndarray], box: Box | None = None, columns:
             scaled = parts[0] = scaled.convert("RGB")
             ImageDraw.Draw(scaled).rectangle(corners, outline=COLOURS[1], width=2)
         cells.append(_stack(parts))
-    enlarged = all(picture.shape[1] <= side for picture in pictures)
+    enlarged = all(2 * picture.shape[1] <= side for picture in pictures)
     return _sheet(list(images), cells, columns, side, "pixels" if enlarged else "photograph")
 
 
