@@ -1,5 +1,8 @@
 """TIFF files whose first page is not the picture, or whose samples Pillow does not decode."""
 
+import random
+from contextlib import suppress
+
 import numpy as np
 import pytest
 import tifffile
@@ -108,6 +111,37 @@ def test_compressions(path, photo, compression, channels):
     assert found.pixels.shape == wanted.shape
     assert np.abs(found.pixels.astype(float) - wanted).mean() / np.iinfo(photo.dtype).max < 0.01
     assert (found.alpha is None) == (channels < 4)
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "CMYK", "YCbCr", "P", "1"])
+def test_as_pillow_reads_them(path, photo, compression, mode):
+    """Pillow's own reader is the judge of the files that it writes."""
+    if photo.dtype == np.uint16:
+        pytest.skip("Pillow writes 8 bits")
+    if compression == "jpeg" and mode in ("RGBA", "P", "1"):
+        pytest.skip("no JPEG")
+    Image.fromarray(photo).convert(mode).save(path, compression=compression)
+    with Image.open(path) as file:
+        wanted = np.asarray(file.convert("L" if mode in ("L", "1") else "RGB"))
+    found = read_picture(path)
+    np.testing.assert_array_equal(found.pixels, wanted)
+
+
+@pytest.mark.parametrize("compression", ["lzw", "zlib", "packbits", "jpeg"])
+def test_damage_in_the_samples_prints_nothing(path, photo, capfd, compression):
+    if photo.dtype == np.uint16 and compression in ("jpeg", "packbits"):
+        pytest.skip("8 bits")
+    tifffile.imwrite(path, photo, photometric="rgb", compression=compression)
+    content, chance = path.read_bytes(), random.Random(1)
+    for _ in range(30):
+        data = bytearray(content)
+        for _ in range(5):
+            data[chance.randrange(500, len(data))] = chance.randrange(256)
+        path.write_bytes(data)
+        with suppress(InputError):
+            read_picture(path)
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("planes", [False, True])

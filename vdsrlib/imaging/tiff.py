@@ -1,4 +1,4 @@
-"""Read TIFF files: 8 bits a sample with Pillow, and with tifffile what Pillow reads wrongly or not at all."""
+"""Read TIFF files: with tifffile the plain ways to write colours, with Pillow the rest of 8 bits a sample."""
 
 import math
 from collections.abc import Iterable
@@ -38,15 +38,14 @@ PILLOWS = {
     COMPRESSION.CCITTRLE,
     COMPRESSION.CCITT_T4,
     COMPRESSION.CCITT_T6,
-    COMPRESSION.LZW,
     COMPRESSION.OJPEG,
-    COMPRESSION.JPEG,
-    COMPRESSION.ADOBE_DEFLATE,
-    COMPRESSION.PACKBITS,
-    COMPRESSION.DEFLATE,
     32809,  # ThunderScan
 }
-"""Compressions that every build of Pillow decodes."""
+"""Compressions of 8 bits a sample that are left to Pillow.
+
+It decodes the first of them by itself, and the others, which tifffile does not know, with libtiff. libtiff
+prints lines of its own where a file is damaged, so tifffile decodes all that it can.
+"""
 
 GEO_KEYS = 34735
 """The tag that says where on the Earth an image lies."""
@@ -94,7 +93,7 @@ def read_tiff(path: str | Path, max_pixels: int, measurements: bool = False) -> 
         decoded.orientation = page.tags.valueof("Orientation")
         decoded.metadata = _metadata(file, page)
         decoded.notes[:0] = frames_note(len(pages))
-        others = page.samplesperpixel - COLOURS.get(page.photometric, page.samplesperpixel)
+        others = page.samplesperpixel - (_count(page) or page.samplesperpixel)
         others -= decoded.samples.ndim == 3 and decoded.samples.shape[2] in (2, 4)
         if others > 0:
             decoded.notes.append(f"{others} more channel{'s are' if others > 1 else ' is'} left out")
@@ -171,8 +170,26 @@ def is_truncated(page: TiffPage) -> bool:
 
 
 def _needs_tifffile(page: TiffPage) -> bool:
-    """Tell whether Pillow would lose bits or has no decoder."""
-    return has_high_bit_depth(page) or (page.compression not in PILLOWS and page.photometric in COLOURS)
+    """Tell whether Pillow would lose bits, or would use libtiff where tifffile can do it."""
+    if has_high_bit_depth(page):
+        return True
+    return page.compression not in PILLOWS and page.bitspersample == 8 and _count(page) > 0 and not _old(page)
+
+
+def _count(page: TiffPage) -> int:
+    """Count the samples of a colour as tifffile decodes them: 1 (grey), 3 (RGB), 4 (CMYK), or 0 (unknown)."""
+    if page.photometric == PHOTOMETRIC.YCBCR and page.compression == COMPRESSION.JPEG:
+        return 3  # tifffile makes RGB of it
+    return COLOURS.get(page.photometric, 0)
+
+
+def _old(page: TiffPage) -> bool:
+    """Tell whether LZW has its bits the other way round, as before TIFF 6, which libtiff alone decodes."""
+    if page.compression != COMPRESSION.LZW or not page.dataoffsets:
+        return False
+    page.parent.filehandle.seek(page.dataoffsets[0])
+    begin = page.parent.filehandle.read(2)
+    return begin[:1] == b"\0" and bool(begin[1:] and begin[1] & 1)
 
 
 def _with_pillow(path: str | Path, index: int) -> Decoded | None:
@@ -230,7 +247,7 @@ def _decode(path: str | Path, page: TiffPage) -> tuple[np.ndarray, np.ndarray | 
     Raises:
         InputError: the samples are of another kind.
     """
-    count = COLOURS.get(page.photometric, 0)
+    count = _count(page)
     others = page.samplesperpixel - count
     # An extra sample of no stated kind is alpha, as Pillow has it in files of 8 bits.
     kinds = page.extrasamples or (EXTRASAMPLE.UNASSALPHA,) * (others == 1)
