@@ -142,8 +142,8 @@ def test_doctor(installed):
 @pytest.mark.parametrize(
     ("command", "package", "extra"),
     [
-        ("train", "tensorboard", "train"),
-        ("study depth", "tensorboard", "train"),
+        ("train", "pydantic", "train"),
+        ("study depth", "pydantic", "train"),
         ("data get Set5 --to data", "pooch", "data"),
         ("export net.onnx", "onnx", "fast"),
     ],

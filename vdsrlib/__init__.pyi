@@ -10,6 +10,9 @@ from .models.checkpoint import load as load
 from .models.vdsr import VDSR as VDSR
 from .protocol import get_protocol as get_protocol
 from .training.recipes import get_recipe as get_recipe
+from .training.trainer import Options as Options
 from .training.trainer import train as train
+from .training.validation import Validation as Validation
+from .utils.logs import print_log as print_log
 
 __version__: str

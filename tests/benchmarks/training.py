@@ -25,8 +25,9 @@ from vdsrlib.models.vdsr import VDSR
 from vdsrlib.training.cuda_graph import GraphedStep
 from vdsrlib.training.muon import Muon
 from vdsrlib.training.optimizer import Optimizer, update_ema
+from vdsrlib.training.patches import TrainingSet
 from vdsrlib.training.recipes import get_recipe
-from vdsrlib.training.step import forward_backward, training_set
+from vdsrlib.training.step import forward_backward
 from vdsrlib.utils.atomic import write_json
 from vdsrlib.utils.device import choose_device, device_name, fast_in_bfloat16, versions
 
@@ -34,7 +35,7 @@ Step = Callable[[], object]
 
 
 def plain(batch: int, device: torch.device) -> Step:
-    data = training_set(get_recipe("paper"), embedded(EMBEDDED_TRAIN))
+    data = TrainingSet(get_recipe("paper"), embedded(EMBEDDED_TRAIN))
     ilr, hr = (torch.cat(parts) for parts in zip(*(data.batch(i, 64) for i in range(64)), strict=True))
     loader = DataLoader(TensorDataset(ilr, hr), batch, shuffle=True, num_workers=2, persistent_workers=True)
     batches: Iterator = itertools.chain.from_iterable(itertools.repeat(loader))
@@ -53,7 +54,7 @@ def plain(batch: int, device: torch.device) -> Step:
 
 def ours(batch: int, device: torch.device, precision: str) -> Step:
     recipe = get_recipe("best", batch_size=batch, patch_size=41, scales="2_3_4", precision=precision)
-    data = training_set(recipe, embedded(EMBEDDED_TRAIN), device=device)
+    data = TrainingSet(recipe, embedded(EMBEDDED_TRAIN), device=device)
     model = VDSR(last_gain=recipe.last_gain).to(device).to(memory_format=torch.channels_last)
     optimizer = Optimizer(recipe, model)
     network = torch.compile(model) if device.type == "cuda" else model

@@ -76,16 +76,19 @@ WRONG = {
     ),
     "unknown recipe": ("train --recipe beast", "unknown recipe 'beast'"),
     "wrong scales": ("train --scales 2_y", "'y'"),
-    "no steps": ("train --steps 0", "steps is 0"),
+    "no steps": ("train --steps 0", "steps must be greater than or equal to 1, got 0"),
     "half a step": ("train --steps 1.5", "--steps"),
-    "rate nan": ("train --learning-rate nan", "learning_rate is nan"),
+    "rate nan": ("train --learning-rate nan", "learning_rate must be a finite number, got nan"),
     "patch too large": ("train --data-path set --patch-size 500", "None of the 1 images"),
     "no training images": ("train --data-path empty", "no image in empty"),
     "no training folder": ("train --data-path none", "none, which is not a folder"),
     "training on a bad image": ("train --data-path bad --patch-size 16", "b.png cannot be read"),
     "misspelt benchmark": ("train --data-path set --validation-set Set55", "There is no folder Set55 in set"),
     "unknown training device": ("train --data-path set --device tpu", "unknown device"),
-    "seed too large": ("train --data-path set --patch-size 16 --seed 99999999999999999999", "seed is 9999"),
+    "seed too large": (
+        "train --data-path set --seed 99999999999999999999",
+        "seed must be less than",
+    ),
 }
 
 

@@ -1,6 +1,5 @@
 """Studies: the paper's grids, runs done once whoever does them, divergence as a result, verdicts by rule."""
 
-import dataclasses
 import json
 import math
 import multiprocessing
@@ -24,6 +23,7 @@ from filelock import FileLock
 
 from vdsrlib.errors import InputError
 from vdsrlib.inference.backends import BUILDERS, EXTRAS, prepare
+from vdsrlib.inference.options import InferenceOptions
 from vdsrlib.inference.predict import predict
 from vdsrlib.models import checkpoint
 from vdsrlib.models.vdsr import VDSR
@@ -33,6 +33,7 @@ from vdsrlib.studies.images import study_images
 from vdsrlib.studies.results import UNCHANGED, at_epoch, score_frame, score_table
 from vdsrlib.training.recipes import RECIPES
 from vdsrlib.training.trainer import train
+from vdsrlib.training.validation import Validation
 
 TINY = {"depth": 3, "width": 4, "patch_size": 16, "batch_size": 2, "steps": 20}
 
@@ -70,7 +71,7 @@ class TestGrid:
         assert len(grid) == 6 * 3
         assert sorted({run.recipe.depth for run in grid}) == [5, 8, 11, 14, 17, 20]
         assert {run.recipe.seed for run in grid} == {0, 1, 2}
-        same = {dataclasses.replace(run.recipe, depth=2, seed=0) for run in grid}
+        same = {run.recipe.replace(depth=2, seed=0) for run in grid}
         assert [recipe.scales for recipe in same] == [(2, 3, 4)], "only depth and seed vary"
 
     def test_residual_is_table_1(self):
@@ -115,15 +116,15 @@ class TestGrid:
             ("depth", {"size": "large"}, "unknown size 'large'; choose micro or full"),
             ("depth", {"seeds": 0}, "seeds must be a whole number from 1 up, got 0"),
             ("depth", {"values": "2_4_8"}, "'2_4_8' is no whole number"),
-            ("depth", {"values": "1"}, "depth is 1"),
-            ("depth", {"width": 0}, "width is 0"),
+            ("depth", {"values": "1"}, "depth must be greater than or equal to 2, got 1"),
+            ("depth", {"width": 0}, "width must be greater than or equal to 1, got 0"),
             ("ingredients", {"values": "taste=salt"}, "'taste=salt' is no change of a recipe; write for"),
             ("ingredients", {"values": "loss"}, "'loss' is no change of a recipe"),
-            ("ingredients", {"values": "loss=big"}, "(loss is 'big'; write sse or mse or l1.)"),
+            ("ingredients", {"values": "loss=big"}, "(loss must be 'sse', 'mse' or 'l1', got 'big')"),
             ("ingredients", {"values": "residual=no"}, "'residual=no' is no change"),
             ("ingredients", {"values": "name=x"}, "'name=x' is no change"),
             ("ingredients", {"values": "seed=1"}, "'seed=1' is no change"),
-            ("depth", {"steps": 0}, "steps is 0"),
+            ("depth", {"steps": 0}, "steps must be greater than or equal to 1, got 0"),
             ("residual", {"values": "0.1,fast"}, "'fast' is no learning rate"),
             ("clipping", {"values": "value"}, "'value' is no clipping rule; write none, value:1e-4"),
             ("clipping", {"values": "value:-1"}, "is no clipping rule"),
@@ -142,7 +143,7 @@ class TestGrid:
         assert base.label == "as it is"
         found = []
         for run in changed:
-            ours, theirs = base.recipe.to_dict(), run.recipe.to_dict()
+            ours, theirs = base.recipe.model_dump(mode="json"), run.recipe.model_dump(mode="json")
             found.append({name: theirs[name] for name in ours if ours[name] != theirs[name]})
         assert found == [
             {"loss": "mse"},
@@ -229,23 +230,25 @@ class TestWithoutResidual:
 
     def test_tiles(self, model, photo):
         ilr = photo[..., 0] / 255
-        whole, tiled = (predict(model, ilr, PAPER, "torch", memory) for memory in (1 << 30, 1 << 19))
+        whole, tiled = (
+            predict(model, ilr, PAPER, InferenceOptions("torch", memory=memory)) for memory in (2**30, 2**19)
+        )
         np.testing.assert_allclose(tiled, whole, atol=1e-6)
 
     def test_a_state_from_before_there_was_a_choice(self, tmp_path):
         """Such a run goes on as a residual one, and is refused to one that is not."""
         images = study_images("micro", tmp_path)
-        recipe = dataclasses.replace(RECIPES["demo"], **{**TINY, "steps": 2})
-        options = {"images": images[0], "validation": images[1], "device": "cpu", "report": lambda _: None}
-        done = train(recipe, tmp_path / "run", tmp_path / "logs", **options)
+        recipe = RECIPES["demo"].replace(**{**TINY, "steps": 2})
+        options = {"data": images.training, "validation": Validation(images.validation), "device": "cpu"}
+        done = train(recipe, tmp_path / "run", **options)
         state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
         del state["identity"]["residual"]
         torch.save(state, tmp_path / "run" / "state.pt")
-        again = train(recipe, tmp_path / "run", tmp_path / "logs", **options)
+        again = train(recipe, tmp_path / "run", **options)
         assert again.history == done.history
-        direct = dataclasses.replace(recipe, residual=False)
+        direct = recipe.replace(residual=False)
         with pytest.raises(InputError, match="another residual"):
-            train(direct, tmp_path / "run", tmp_path / "logs", **options)
+            train(direct, tmp_path / "run", **options)
 
 
 class TestRuns:
@@ -495,7 +498,7 @@ def made_up(study, curves, scale=2, label=None):
     for value, numbers in curves.items():
         (run, *_) = definitions.get_study(study).vary(definitions.STUDIES[study].micro.recipe, value)
         for seed, number in enumerate(numbers):
-            recipe = dataclasses.replace(run.recipe, seed=seed)
+            recipe = run.recipe.replace(seed=seed)
             psnr = {f"{scale:g}": {"interpolation": 30.0, "model": number}}
             results.append(
                 {
@@ -503,7 +506,7 @@ def made_up(study, curves, scale=2, label=None):
                     "value": value,
                     "seed": seed,
                     "scales": [scale],
-                    "recipe": recipe.to_dict(),
+                    "recipe": recipe.model_dump(mode="json"),
                     "validation": [] if number is None else [{"step": recipe.steps, "psnr": psnr}],
                     "loss": [],
                     "diverged": 10 if number is None else None,

@@ -14,6 +14,7 @@ from vdsrlib.datasets.catalog import embedded
 from vdsrlib.models import checkpoint
 from vdsrlib.training.recipes import get_recipe
 from vdsrlib.training.trainer import train
+from vdsrlib.training.validation import Validation
 from vdsrlib.utils.hashing import hash_file
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
@@ -33,7 +34,7 @@ def runs(tmp_path_factory):
         changes = dict(protocol=protocol, scales="2", depth=2, width=4, patch_size=16, batch_size=2, steps=20)
         folder = root / "weights" / name
         recipe = get_recipe("demo", **changes)
-        train(recipe, folder, folder / "logs", data_path=images, validation_set="tiny", device="cpu")
+        train(recipe, folder, images, validation=Validation("tiny"), device="cpu")
     return root
 
 

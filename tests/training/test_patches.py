@@ -2,9 +2,9 @@
 
 import multiprocessing
 import os
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import numpy as np
 import pytest
@@ -18,7 +18,9 @@ from vdsrlib.imaging.crops import modcrop_length
 from vdsrlib.imaging.image_file import read_image, save_image
 from vdsrlib.imaging.resize import imresize
 from vdsrlib.protocol import PAPER, REPLICATION, Protocol
+from vdsrlib.training import pixel_store
 from vdsrlib.training.patches import TrainingSet
+from vdsrlib.training.recipe import Recipe
 
 SCALES = (2.0, 2.5, 3.0)
 PATCH = 16
@@ -38,7 +40,14 @@ def paths(tmp_path_factory, photo, grey_photo):
 
 @pytest.fixture(scope="module")
 def make(paths):
-    return partial(TrainingSet, paths, patch=PATCH, seed=3)
+    """Make a training set of the three, or of others, for a protocol, scales and other fields."""
+
+    def training(protocol: Protocol, scales, paths=paths, store=None, skip_broken=False, **fields):
+        settings = {"patch_size": PATCH, "seed": 3, **fields}
+        recipe = Recipe(name="test", protocol=protocol.name, scales=scales, **settings)
+        return TrainingSet(recipe, paths, store=store, skip_broken=skip_broken)
+
+    return training
 
 
 def turn(x: np.ndarray, orientation: tuple[int, bool]) -> np.ndarray:
@@ -164,32 +173,32 @@ def test_every_patch_is_equally_likely(make):
     assert "74 patches of 16 x 16" in repr(training)
 
 
-def test_small_images_are_left_out(tmp_path, photo):
+def test_small_images_are_left_out(make, tmp_path, photo):
     save_image(tmp_path / "large.png", photo)
     save_image(tmp_path / "low.png", photo[:47])
     save_image(tmp_path / "narrow.png", photo[:, :40])
     paths = sorted(tmp_path.iterdir())
-    training = TrainingSet(paths, PAPER, [2], patch=48)
-    assert training.skipped == ["low.png", "narrow.png"]
+    training = make(PAPER, paths=paths, scales=[2], patch_size=48)
+    assert training.pixels.index.skipped == ["low.png", "narrow.png"]
     assert len(training.height) == 1
     with pytest.raises(InputError, match="None of the 2 images is as large as a patch of 48 x 48"):
-        TrainingSet(paths[1:], PAPER, [2], patch=48)
+        make(PAPER, paths=paths[1:], scales=[2], patch_size=48)
 
 
-def test_corrupt_image_is_named(paths, tmp_path):
+def test_corrupt_image_is_named(make, paths, tmp_path):
     (tmp_path / "bad.png").write_bytes(paths[0].read_bytes()[:500])
     with pytest.raises(InputError, match=r"bad\.png"):
-        TrainingSet([*paths, tmp_path / "bad.png"], PAPER, [2], patch=16)
+        make(PAPER, paths=[*paths, tmp_path / "bad.png"], scales=[2])
 
 
-def test_corrupt_image_left_out(paths, tmp_path):
+def test_corrupt_image_left_out(make, paths, tmp_path):
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no image")
-    training = TrainingSet([bad, *paths], PAPER, [2], patch=PATCH, skip_broken=True)
-    assert training.broken == ["bad.png"]
-    assert len(training.sizes) == len(paths)
+    training = make(PAPER, paths=[bad, *paths], scales=[2], skip_broken=True)
+    assert training.pixels.index.broken == ["bad.png"]
+    assert len(training.pixels.index.sizes) == len(paths)
     with pytest.raises(InputError, match="None of the 1 images can be read"):
-        TrainingSet([bad], PAPER, [2], patch=PATCH, skip_broken=True)
+        make(PAPER, paths=[bad], scales=[2], skip_broken=True)
 
 
 def test_copies_are_smaller_images(make, paths):
@@ -198,7 +207,9 @@ def test_copies_are_smaller_images(make, paths):
     whole = [pixels(path, PAPER) for path in paths]
     halves = [imresize(image, 0.5) for image in whole]
     wanted = [image for pair in zip(whole, halves, strict=True) for image in pair]
-    assert training.sizes == [(h // 2 * 2, w // 2 * 2) for h, w, _ in (image.shape for image in wanted)]
+    assert training.pixels.index.sizes == [
+        (h // 2 * 2, w // 2 * 2) for h, w, _ in (image.shape for image in wanted)
+    ]
     found = {place[0] for _, hr in pairs(PAPER, training.batch(0, 200)) for place in origins(hr, wanted)}
     assert found == set(range(len(wanted)))
 
@@ -222,10 +233,10 @@ def test_of_the_candidates_the_hardest_is_used(make, monkeypatch, degrade_patch)
 
 @PROTOCOLS
 @pytest.mark.parametrize(("degrade_patch", "candidates"), [(False, 1), (False, 4), (True, 1), (True, 4)])
-def test_shares_make_up_the_batch(make, protocol, degrade_patch, candidates):
+def test_parts_make_up_the_batch(make, protocol, degrade_patch, candidates):
     training = make(protocol, SCALES, degrade_patch=degrade_patch, hard_mining_candidates=candidates)
     for whole, *parts in zip(
-        training.batch(5, 9), *(training.batch(5, 9, (i, 3)) for i in range(3)), strict=True
+        training.batch(5, 9), *(training.batch(5, 9, i, 3) for i in range(3)), strict=True
     ):
         assert torch.equal(torch.stack(parts, dim=1).flatten(0, 1), whole)
 
@@ -254,38 +265,45 @@ class TestStore:
         again = make(PAPER, SCALES, store=tmp_path, seed=8, random_crops=True)
         assert folders(tmp_path) == [folder]
         assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == kept
-        assert again.sizes == make(PAPER, SCALES).sizes
+        assert again.pixels.index == make(PAPER, SCALES).pixels.index
         make(PAPER, [2], store=tmp_path)
-        TrainingSet(paths[1:], PAPER, SCALES, patch=PATCH, store=tmp_path)
+        make(PAPER, paths=paths[1:], scales=SCALES, store=tmp_path)
         assert len(folders(tmp_path)) == 3
 
-    def test_nothing_is_left_of_a_failure(self, paths, tmp_path):
+    def test_nothing_is_left_of_a_failure(self, make, paths, tmp_path):
         bad = tmp_path / "bad.png"
         bad.write_bytes(b"no image")
         with pytest.raises(InputError, match=r"bad\.png"):
-            TrainingSet([*paths, bad], PAPER, SCALES, patch=PATCH, store=tmp_path / "store")
+            make(PAPER, paths=[*paths, bad], scales=SCALES, store=tmp_path / "store")
         assert [path.name for path in (tmp_path / "store").iterdir()] == ["lock"]
 
-    def test_workers_that_are_not_forked(self, make, tmp_path):
-        """They map the files, rather than be sent the pixels: macOS, Windows, Python from 3.14 on."""
-        stored = make(PAPER, SCALES, store=tmp_path)
-        before = multiprocessing.get_start_method()
-        multiprocessing.set_start_method("spawn", force=True)
-        try:
-            ((ilr, hr),) = stored.batches(range(4, 5), 8, workers=1)
-        finally:
-            multiprocessing.set_start_method(before, force=True)
-        assert all(torch.equal(a, b) for a, b in zip((ilr, hr), stored.batch(4, 8), strict=True))
+    def test_read_ahead_by_threads_that_end_with_the_last_batch(self, make, tmp_path, monkeypatch):
+        """No process is started that could outlive this one, or fail to hand over what it has read."""
+        stored, draw, readers = make(PAPER, SCALES, store=tmp_path), TrainingSet.batch, set()
+
+        def watched(*arguments):
+            readers.add(threading.current_thread())
+            return draw(*arguments)
+
+        monkeypatch.setattr(TrainingSet, "batch", watched)
+        batches = stored.batches(range(100), 8)
+        for _ in range(3):
+            next(batches)
+        assert 1 <= len(readers) <= 2
+        assert threading.current_thread() not in readers
+        assert not multiprocessing.active_children()
+        batches.close()  # as where training fails, or is stopped
+        assert not any(reader.is_alive() for reader in readers)
 
     def test_of_several_processes_one_prepares(self, make, tmp_path, monkeypatch):
-        prepare, calls = TrainingSet._prepare, []
+        prepare, calls = pixel_store._prepare, []
 
         def slowly(*arguments):
             calls.append(arguments)
             time.sleep(0.2)
-            prepare(*arguments)
+            return prepare(*arguments)
 
-        monkeypatch.setattr(TrainingSet, "_prepare", slowly)
+        monkeypatch.setattr(pixel_store, "_prepare", slowly)
         with ThreadPoolExecutor() as pool:
             one, two = pool.map(lambda _: make(PAPER, SCALES, store=tmp_path), range(2))
         assert len(calls) == 1

@@ -1,34 +1,10 @@
 """``vdsr train``."""
 
 import argparse
+from typing import Any, Literal, get_args, get_origin
 
 from vdsrlib.cli.console import is_main_process, print_result
-from vdsrlib.cli.parser import Commands, Parser, add_device, with_message
-from vdsrlib.utils.parsing import parse_rescale_factors, parse_scales
-
-CHANGES = (
-    "protocol",
-    "scales",
-    "patch_size",
-    "rescale_factors",
-    "hard_mining_candidates",
-    "batch_size",
-    "depth",
-    "width",
-    "residual",
-    "learning_rate",
-    "bias_lr_factor",
-    "reinitialise_every",
-    "decay_steps",
-    "decay_factor",
-    "steps",
-    "optimizer",
-    "clip",
-    "clip_theta",
-    "loss",
-    "precision",
-    "seed",
-)
+from vdsrlib.cli.parser import Commands, Parser, add_device
 
 
 def add_parser(commands: Commands) -> None:
@@ -38,67 +14,60 @@ def add_parser(commands: Commands) -> None:
 
 
 def _add_options(parser: Parser) -> None:
-    from vdsrlib.protocol import PROTOCOLS
+    from vdsrlib.training.recipe import Recipe
     from vdsrlib.training.recipes import RECIPES
 
     add_device(parser)
-    parser.add_argument("--recipe", default="demo", help=f"{', '.join(RECIPES)}")
+    parser.add_argument(
+        "--recipe",
+        default="demo",
+        help=f"{', '.join(RECIPES)}, a TOML file of fields, or the run.json of a run to train again",
+    )
     parser.add_argument("--data-path", help="folder of images, or of T91 and BSD200, or a set such as CID22")
-    parser.add_argument("--ckpt-path", default="runs/train/checkpoints")
-    parser.add_argument("--logs-path", default="runs/train/logs")
+    parser.add_argument("--ckpt-path", default="runs/train", help="folder for the weights and all else")
+    parser.add_argument("--logs-path", help="folder for TensorBoard; default: logs in the other")
     parser.add_argument("--validation-set", default="Set5")
     parser.add_argument("--validate-every", type=int, default=500, metavar="STEPS")
     parser.add_argument("--save-every", type=int, default=100, metavar="STEPS")
     parser.add_argument("--init", metavar="WEIGHTS", help="begin with these weights, not with random ones")
     parser.add_argument("--store", metavar="DIR", help="prepare pixels there, for sets larger than memory")
     parser.add_argument("--skip-broken", action="store_true", help="leave out images that cannot be read")
-    fields = parser.add_argument_group("changes to the recipe")
-    fields.add_argument("--protocol", choices=PROTOCOLS, help="colour, degradation and range")
-    fields.add_argument("--scales", type=with_message(parse_scales), help="such as 2_3_4")
-    fields.add_argument("--patch-size", type=int)
-    fields.add_argument(
-        "--rescale-factors",
-        type=with_message(parse_rescale_factors),
-        help="sizes of every image, such as 1_0.7_0.5",
-    )
-    fields.add_argument(
-        "--hard-mining-candidates", type=int, help="patches drawn for every one used, the hardest"
-    )
-    fields.add_argument("--batch-size", type=int)
-    fields.add_argument("--depth", type=int)
-    fields.add_argument("--width", type=int)
-    fields.add_argument("--residual", action=argparse.BooleanOptionalAction, help="add ILR to the output")
-    fields.add_argument("--learning-rate", type=float)
-    fields.add_argument("--bias-lr-factor", type=float, help="factor on the learning rate for the biases")
-    fields.add_argument("--reinitialise-every", type=int, help="steps between revivals of dead maps; 0: none")
-    fields.add_argument("--decay-steps", type=int, help="0: cosine")
-    fields.add_argument("--decay-factor", type=float)
-    fields.add_argument("--steps", type=int)
-    fields.add_argument("--optimizer", help="sgd, adam or muon")
-    fields.add_argument("--clip", help="none, value or norm")
-    fields.add_argument("--clip-theta", type=float)
-    fields.add_argument("--loss", help="sse, mse or l1")
-    fields.add_argument("--precision", help="float32, bfloat16 or auto")
-    fields.add_argument("--seed", type=int)
+    changes = parser.add_argument_group("changes to the recipe")
+    for name, field in Recipe.model_fields.items():
+        if name != "name":
+            option = f"--{name.replace('_', '-')}"
+            changes.add_argument(option, help=field.description, **_kind(field.annotation))
+
+
+def _kind(annotation: Any) -> dict[str, Any]:
+    """Choose how argparse reads a field: as a number, as a flag, or as text that the recipe reads itself."""
+    if annotation is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    kind = type(get_args(annotation)[0]) if get_origin(annotation) is Literal else annotation
+    return {"type": kind} if kind in (int, float) else {}
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, and print where the weights are."""
-    from vdsrlib.training import trainer
+    from vdsrlib.training.recipe import Recipe
     from vdsrlib.training.recipes import get_recipe
+    from vdsrlib.training.trainer import Options, train
+    from vdsrlib.training.validation import Validation
 
-    done = trainer.train(
-        get_recipe(arguments.recipe, **{name: getattr(arguments, name) for name in CHANGES}),
+    changes = {name: getattr(arguments, name) for name in Recipe.model_fields if name != "name"}
+    done = train(
+        get_recipe(arguments.recipe, **changes),
         arguments.ckpt_path,
-        arguments.logs_path,
-        data_path=arguments.data_path,
-        validation_set=arguments.validation_set,
-        validate_every=arguments.validate_every,
-        save_every=arguments.save_every,
+        arguments.data_path,
+        validation=Validation(arguments.validation_set, arguments.validate_every),
         init=arguments.init,
-        store=arguments.store,
-        skip_broken=arguments.skip_broken,
         device=arguments.device,
+        options=Options(
+            save_every=arguments.save_every,
+            logs_path=arguments.logs_path,
+            store=arguments.store,
+            skip_broken=arguments.skip_broken,
+        ),
     )
     if is_main_process():
         print_result(f"Weights: {done.weights}")

@@ -97,8 +97,8 @@ OURS_MICRO = get_recipe(
     "demo", width=16, patch_size=24, batch_size=8, depth=5, steps=120, warmup_steps=20, ema=0.95
 )
 PAPER = get_recipe("paper", scales=2, depth=10, steps=10_000, decay_steps=2500)
-PAPER_MICRO = replace(
-    PAPER, width=16, patch_size=24, batch_size=8, depth=5, random_crops=True, steps=120, decay_steps=30
+PAPER_MICRO = PAPER.replace(
+    width=16, patch_size=24, batch_size=8, depth=5, random_crops=True, steps=120, decay_steps=30
 )
 
 STUDIES = {
@@ -127,7 +127,7 @@ STUDIES = {
         parse=parse_rule,
         judge=judge_clipping,
         full=Size(
-            replace(PAPER, scales=(2, 3, 4), depth=20, steps=2500),
+            PAPER.replace(scales=(2, 3, 4), depth=20, steps=2500),
             (
                 "none",
                 "value:0.01",
@@ -139,7 +139,7 @@ STUDIES = {
             ),
         ),
         micro=Size(
-            replace(PAPER_MICRO, depth=8, steps=80),
+            PAPER_MICRO.replace(depth=8, steps=80),
             ("none", "value:0.01", "value:0.001", "value:0.0001", "norm:0.4", "norm:0.04"),
         ),
     ),
@@ -177,7 +177,7 @@ STUDIES = {
         parse=parse_change,
         judge=judge_ingredients,
         full=Size(
-            replace(OURS, hard_mining_candidates=4, precision="float32"),
+            OURS.replace(hard_mining_candidates=4, precision="float32"),
             (
                 "optimizer=adam+learning_rate=0.001",
                 "optimizer=adam+learning_rate=0.0003",
@@ -197,7 +197,7 @@ STUDIES = {
             scales=(2, 3, 4),
         ),
         micro=Size(
-            replace(OURS_MICRO, hard_mining_candidates=4),
+            OURS_MICRO.replace(hard_mining_candidates=4),
             ("loss=mse", "hard_mining_candidates=1"),
         ),
     ),
@@ -259,12 +259,12 @@ def build_grid(
         raise InputError(f"validations must be a whole number from 1 up, got {validations!r}")
     wanted = base.values if values is None else parse_values(study, values)
     given = {key: value for key, value in changes.items() if value is not None}
-    shared = replace(base.recipe, **given)  # which checks the values
+    shared = base.recipe.replace(**given)  # which checks the values
     if "steps" in given:
-        shared = replace(with_steps(base.recipe, given.pop("steps")), **given)
+        shared = with_steps(base.recipe, given.pop("steps")).replace(**given)
     runs = dict.fromkeys(run for value in wanted for run in study.vary(shared, value))
     return tuple(
-        replace(run, recipe=replace(run.recipe, seed=seed), validations=validations, scales=base.scales)
+        replace(run, recipe=run.recipe.replace(seed=seed), validations=validations, scales=base.scales)
         for run in runs
         for seed in range(seeds)
     )

@@ -1,7 +1,7 @@
 """What the studies vary: for each, how a value is read from text, and the runs that it stands for."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from vdsrlib.errors import InputError
@@ -34,13 +34,13 @@ class Experiment:
 
 def vary_depth(recipe: Recipe, depth: int) -> Iterable[Experiment]:
     """Train a network of that depth."""
-    yield Experiment(f"depth {depth}", depth, replace(recipe, depth=depth))
+    yield Experiment(f"depth {depth}", depth, recipe.replace(depth=depth))
 
 
 def vary_residual(recipe: Recipe, rate: float) -> Iterable[Experiment]:
     """Train with and without the global skip connection at that learning rate."""
     for residual, name in ((True, "residual"), (False, "non-residual")):
-        changed = replace(recipe, residual=residual, learning_rate=rate)
+        changed = recipe.replace(residual=residual, learning_rate=rate)
         yield Experiment(f"{name}, rate {rate:g}", rate, changed)
 
 
@@ -48,15 +48,13 @@ def vary_clipping(recipe: Recipe, rule: str) -> Iterable[Experiment]:
     """Train with a clipping rule such as ``none`` or ``value:0.01``."""
     name, _, theta = rule.partition(":")
     label = f"{name}, θ = {float(theta):g}" if theta else name
-    yield Experiment(label, rule, replace(recipe, clip=name, clip_theta=float(theta or 1)))
+    yield Experiment(label, rule, recipe.replace(clip=name, clip_theta=float(theta or 1)))
 
 
 def vary_scales(recipe: Recipe, scales: str) -> Iterable[Experiment]:
     """Train for a combination of scales such as ``2_3_4``."""
     parsed = parse_scales(scales)
-    yield Experiment(
-        "×" + ", ".join(f"{scale:g}" for scale in parsed), scales, replace(recipe, scales=parsed)
-    )
+    yield Experiment("×" + ", ".join(f"{scale:g}" for scale in parsed), scales, recipe.replace(scales=parsed))
 
 
 def vary_images(recipe: Recipe, count: int) -> Iterable[Experiment]:
@@ -72,13 +70,12 @@ def vary_steps(recipe: Recipe, steps: int) -> Iterable[Experiment]:
 def vary_ingredients(recipe: Recipe, change: str) -> Iterable[Experiment]:
     """Train with the recipe as it is, and with a change such as ``loss=mse``."""
     yield Experiment(UNCHANGED, "", recipe)  # once, however many changes there are
-    yield Experiment(change, change, replace(recipe, **_read_changes(change)))
+    yield Experiment(change, change, recipe.replace(**_read_changes(change)))
 
 
 def with_steps(recipe: Recipe, steps: int) -> Recipe:
     """Shorten or lengthen a recipe: its rate falls at the same fractions, after a warm-up that fits."""
-    return replace(
-        recipe,
+    return recipe.replace(
         steps=steps,
         decay_steps=recipe.decay_steps and max(1, round(recipe.decay_steps * steps / recipe.steps)),
         warmup_steps=min(recipe.warmup_steps, steps // 6),

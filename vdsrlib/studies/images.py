@@ -15,7 +15,7 @@ from vdsrlib.datasets.catalog import (
 )
 from vdsrlib.errors import InputError
 from vdsrlib.imaging.image_file import read_image, save_image
-from vdsrlib.training.trainer import Images
+from vdsrlib.training.validation import Images
 from vdsrlib.utils.paths import user_path
 
 VALIDATION_SET = "Set5"  # unless another one is asked for

@@ -20,16 +20,17 @@ from vdsrlib.studies.experiments import Experiment
 from vdsrlib.studies.helpers import helpers
 from vdsrlib.studies.images import StudyImages
 from vdsrlib.studies.results import Result
+from vdsrlib.training.network import with_precision
 from vdsrlib.training.recipe import Recipe
 from vdsrlib.training.run_state import Diverged
-from vdsrlib.training.step import with_precision
-from vdsrlib.training.trainer import Images, train
+from vdsrlib.training.trainer import Options, train
+from vdsrlib.training.validation import Images, Validation
 from vdsrlib.utils.atomic import write_json
 from vdsrlib.utils.device import choose_device, device_name
-from vdsrlib.utils.distributed import World, discard
+from vdsrlib.utils.distributed import World
 from vdsrlib.utils.hashing import hash_file, hash_json
 from vdsrlib.utils.locks import file_lock
-from vdsrlib.utils.logs import logger
+from vdsrlib.utils.logs import logger, mute_log
 from vdsrlib.utils.paths import user_path
 
 KEPT_LOSSES = 100  # points of a loss curve in a result
@@ -129,7 +130,7 @@ def list_jobs(grid: Sequence[Experiment], images: StudyImages, root: Path, devic
         every = max(1, recipe.steps // run.validations)
         seen = paths[: run.images]
         contents = [[hashes[path] for path in each] for each in (seen, validation[1])]
-        folder = root / hash_json([recipe.to_dict(), contents, scales, every])[:16]
+        folder = root / hash_json([recipe.model_dump(mode="json"), contents, scales, every])[:16]
         title = f"{number}/{len(grid)} {run.label}, seed {run.recipe.seed}"
         jobs.append(Job(title, run, recipe, (name, seen), validation, scales, every, folder))
     return jobs
@@ -174,22 +175,19 @@ def _train(job: Job, device: torch.device) -> dict[str, Any]:
     started, threads = time.perf_counter(), torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        train(
-            job.recipe,
-            job.folder,
-            job.folder / "logs",
-            images=job.images,
-            validation=job.validation,
-            validation_scales=job.scales,
-            validate_every=job.validate_every,
-            compiled=False,  # many short runs: compiling each takes as long as running it
-            report=discard,
-            world=World(device),
-        )
+        with mute_log():
+            train(
+                job.recipe,
+                job.folder,
+                job.images,
+                validation=Validation(job.validation, job.validate_every, job.scales),
+                options=Options(compiled=False),  # many short runs: compiling takes as long as running
+                world=World(device),
+            )
     except Diverged as error:
         record = {
             "diverged": error.step,
-            "recipe": job.recipe.to_dict(),
+            "recipe": job.recipe.model_dump(mode="json"),
             "history": error.run.history,
             "validation": error.run.validation,
             "device": device_name(device),

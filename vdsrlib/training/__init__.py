@@ -2,4 +2,4 @@
 
 from vdsrlib.utils.extras import need
 
-need("tensorboard", "train")
+need("pydantic", "train")

@@ -1,4 +1,4 @@
-"""CUDA graphs: what launches hundreds of small kernels, recorded once and then launched as one."""
+"""CUDA graphs: hundreds of small kernels, recorded once and then launched as one."""
 
 import warnings
 from collections.abc import Callable
@@ -28,7 +28,7 @@ class GraphedStep:
         self.graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, *inputs: Tensor) -> Tensor:
-        """What the function gives. Where it cannot be recorded, a Notice says so, and it goes on plainly."""
+        """Call the function. Where it cannot be recorded, a Notice says so, and calls go on plainly."""
         self.calls += 1
         if self.calls <= WARM_UP:  # on a stream of its own, as the recording will be
             stream = torch.cuda.Stream()
@@ -57,5 +57,5 @@ class GraphedStep:
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
             warnings.warn(
-                f"CUDA graphs do not work here ({reason}); it goes on without.", Notice, stacklevel=3
+                f"CUDA graphs do not work here ({reason}); training goes on without.", Notice, stacklevel=3
             )

@@ -27,7 +27,7 @@ class Muon(torch.optim.Optimizer):
     def step(self) -> None:  # type: ignore[override]
         """Move the weights, all of one shape together."""
         for group in self.param_groups:
-            weights, rate, momentum = group["params"], group["lr"], group["momentum"]
+            weights, learning_rate, momentum = group["params"], group["lr"], group["momentum"]
             # in the order of channels-last memory: layers x out x 3 x 3 x in
             gradient = torch.stack([weight.grad.permute(0, 2, 3, 1) for weight in weights])
             state = self.state[weights[0]]  # of all in the group
@@ -36,13 +36,13 @@ class Muon(torch.optim.Optimizer):
             average = state["average"].lerp_(gradient, 1 - momentum)
             matrices = gradient.lerp(average, momentum).flatten(2)
             update = orthogonalize(matrices).view_as(gradient).permute(0, 1, 4, 2, 3)
-            torch._foreach_mul_(weights, 1 - rate * group["weight_decay"])
+            torch._foreach_mul_(weights, 1 - learning_rate * group["weight_decay"])
             like_adam = 0.2 * math.sqrt(max(matrices.shape[1:]))  # root mean square of Adam's steps
-            torch._foreach_sub_(weights, (update * (rate * like_adam)).unbind())
+            torch._foreach_sub_(weights, (update * (learning_rate * like_adam)).unbind())
 
 
 def orthogonalize(matrices: Tensor) -> Tensor:
-    """Layers x rows x columns -> the same shape, every singular value made nearly 1.
+    """Make every singular value nearly 1: layers x rows x columns to the same shape.
 
     Newton and Schulz's iteration, with the five steps and the coefficients of Jordan et al.
     """

@@ -15,10 +15,10 @@ from vdsrlib.training.recipe import Recipe
 def clip_gradients(parameters: Iterable[nn.Parameter], rule: str, bound: float) -> None:
     """Clip gradients in place: "value" into [-bound, bound], "norm" to a length of bound.
 
-    Section 3.2 of the paper, Adjustable Gradient Clipping: with bound = theta / learning rate, one gradient
-    moves a weight by at most theta whatever the rate, so that high rates do not explode. (Momentum 0.9
-    adds ten of them up.) Implementations that clip to a fixed length have no theta: a length of 0.4 at a rate
-    of 0.1 is theta = 0.04 here, and a smaller one once the rate has fallen.
+    Section 3.2 of the paper, Adjustable Gradient Clipping: with bound = clip_theta / learning rate, one
+    gradient moves a weight by at most clip_theta at every learning rate, so that high ones do not explode.
+    (Momentum 0.9 adds ten gradients up.) Implementations that clip to a fixed length have no such constant:
+    a length of 0.4 at a learning rate of 0.1 is clip_theta = 0.04 here, and less once the rate has fallen.
     """
     if rule == "value":
         nn.utils.clip_grad_value_(parameters, bound)
@@ -30,7 +30,7 @@ class Optimizer:
     """A recipe's optimizer over a network whose weights are channels-last already.
 
     Attributes:
-        capturable: whether ``step`` can be recorded in a CUDA graph: then the rate is a number on the GPU.
+        capturable: whether ``step`` can be recorded in a CUDA graph; the learning rate then lies on the GPU.
     """
 
     def __init__(self, recipe: Recipe, model: VDSR) -> None:
@@ -50,17 +50,17 @@ class Optimizer:
             for part, _ in self.parts:
                 for group in part.param_groups:
                     group["lr"] = torch.zeros((), device=weights[0].device)
-        self.set_rate(recipe.learning_rate)
+        self.set_learning_rate(recipe.learning_rate)
 
-    def set_rate(self, rate: float) -> None:
-        """The learning rate of the steps that follow."""
-        self.bound = self.recipe.clip_theta / rate
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Set the learning rate of the steps that follow."""
+        self.bound = self.recipe.clip_theta / learning_rate
         for part, factor in self.parts:
             for group in part.param_groups:
                 if self.capturable:
-                    group["lr"].fill_(rate * factor)
+                    group["lr"].fill_(learning_rate * factor)
                 else:
-                    group["lr"] = rate * factor
+                    group["lr"] = learning_rate * factor
 
     def step(self) -> None:
         """Clip the gradients and move the weights."""
@@ -69,7 +69,7 @@ class Optimizer:
             part.step()
 
     def state_dict(self) -> list[dict[str, Any]]:
-        """What is remembered between steps."""
+        """Return what is remembered between steps."""
         return [part.state_dict() for part, _ in self.parts]
 
     def load_state_dict(self, state: list[dict[str, Any]]) -> None:
@@ -81,7 +81,7 @@ class Optimizer:
             part.load_state_dict({**kept, "param_groups": groups})
 
 
-def update_ema(averages: nn.Module, model: nn.Module, share: float) -> None:
-    """Move a running average of a network's weights by a share of the way towards them; 1: all of it."""
-    old, new = ([p.data for p in network.parameters()] for network in (averages, model))
-    torch._foreach_lerp_(old, new, share)
+def update_ema(ema_model: nn.Module, model: nn.Module, fraction: float) -> None:
+    """Move a running average of a network's weights by a fraction of the way towards them; 1: all of it."""
+    old, new = ([p.data for p in network.parameters()] for network in (ema_model, model))
+    torch._foreach_lerp_(old, new, fraction)

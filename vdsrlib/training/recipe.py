@@ -1,143 +1,125 @@
-"""Recipes: everything that determines the weights, as data. ``paper`` is the paper's section 5.2."""
+"""Recipes: everything that determines the weights, as data that is checked."""
 
-import dataclasses
-import inspect
 import math
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from vdsrlib.errors import InputError
 from vdsrlib.protocol import get_protocol
 from vdsrlib.utils.parsing import parse_rescale_factors, parse_scales
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """All that determines the weights, given the images. Stored in every checkpoint.
+def _no_truth_value(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise PydanticCustomError("number_type", "Input should be a valid number")
+    return value
 
-    Attributes:
-        name: which recipe this is, or began as.
-        protocol: colour, degradation and range: ``paper`` or ``replication``.
-        scales: trained for, mixed in every batch, evenly.
-        depth: number of convolutions.
-        width: feature maps of every layer but the last.
-        last_gain: factor on the last layer's initial weights. 1 is He's initialisation; 0.01 begins near
-            SR = ILR.
-        residual: whether ILR is added to the last layer's output. False: the network predicts HR itself.
-        patch_size: side of the square training patches, in pixels.
-        random_crops: whether patches lie at any position, rather than side by side on a grid.
-        degrade_patch: whether every HR patch is degraded by itself, rather than the whole image once a scale.
-        orientations: 1: patches as they are; 4: also turned; 8: also mirrored.
-        rescale_factors: factors by which every image is resized; each copy counts as one more image.
-        hard_mining_candidates: patches drawn for every one that is used: the one that interpolation gets most
-            wrong. 1: every patch is as likely.
-        batch_size: patches a step.
-        steps: optimizer steps in all.
-        optimizer: ``sgd`` (momentum 0.9), ``adam``, or ``muon``: every convolution's step is made orthogonal
-            (Jordan et al. 2024) and scaled to the size of Adam's; biases are left to Adam.
-        learning_rate: at the first step, or at the end of the warm-up.
-        bias_lr_factor: factor on the learning rate for the biases.
-        reinitialise_every: steps after which feature maps that are dead begin anew (Sokar et al. 2023):
-            weights into them as at the start, and none out of them, so that nothing else changes; 0: never.
-        warmup_steps: the rate rises linearly from 0 over so many steps. Adam needs it here: its first steps
-            move all weights of 20 layers alike, and can kill every ReLU for good.
-        decay_steps: the rate is multiplied by decay_factor every so many steps; 0: a cosine from
-            learning_rate to 0 instead.
-        decay_factor: see decay_steps.
-        weight_decay: L2 penalty; for Muon's convolutions decoupled: they shrink by rate x
-            weight_decay a step. 0: none.
-        clip: gradient clipping: ``none``; ``value``, the paper's rule, every element into
-            [-clip_theta / rate, clip_theta / rate]; or ``norm``, the whole gradient's length to
-            clip_theta / rate.
-        clip_theta: the constant of the clipping. The paper does not state its value.
-        loss: ``sse``, half the squared error summed over a patch, averaged over the batch (the scale that a
-            rate of 0.1 was chosen for); ``mse``, the mean squared error; or ``l1``, the mean absolute error.
-        ema: decay of the running average of the weights that is scored and saved; 0: none.
-        precision: type of the convolutions in training, ``float32`` or ``bfloat16``; the weights, the sum
-            with ILR and all scores are float32. ``auto`` is bfloat16 where the device has units for it.
-        seed: of the initial weights and of the draws.
+
+Whole = Annotated[int, Field(strict=True)]
+Real = Annotated[float, BeforeValidator(_no_truth_value)]
+ProtocolName = Annotated[str, AfterValidator(lambda name: get_protocol(name).name)]
+Scales = Annotated[tuple[float, ...], BeforeValidator(parse_scales)]
+RescaleFactors = Annotated[tuple[float, ...], BeforeValidator(parse_rescale_factors)]
+
+
+class Recipe(BaseModel):
+    """Everything that determines the weights, given the images. Every checkpoint stores its recipe.
+
+    The fields are defined here and nowhere else: their checks, the options of ``vdsr train``, the help texts
+    and the tables all read ``Recipe.model_fields``.
+
+    Raises:
+        InputError: a value is impossible, or there is no such field.
+
+    >>> recipe = Recipe(name="mine", scales="2_3", steps=1000)
+    >>> recipe.scales
+    (2.0, 3.0)
+    >>> recipe.replace(learning_rate=-1)
+    Traceback (most recent call last):
+    vdsrlib.errors.InputError: learning_rate must be greater than 0, got -1
     """
 
-    name: str
-    protocol: str = "paper"
-    scales: tuple[float, ...] = (2.0, 3.0, 4.0)
-    depth: int = 20
-    width: int = 64
-    last_gain: float = 1.0
-    residual: bool = True
-    patch_size: int = 41
-    random_crops: bool = False
-    degrade_patch: bool = False
-    orientations: int = 8
-    rescale_factors: tuple[float, ...] = (1.0,)
-    hard_mining_candidates: int = 1
-    batch_size: int = 64
-    steps: int = 9960
-    optimizer: str = "sgd"
-    learning_rate: float = 0.1
-    bias_lr_factor: float = 1.0
-    reinitialise_every: int = 0
-    warmup_steps: int = 0
-    decay_steps: int = 2490
-    decay_factor: float = 0.1
-    weight_decay: float = 0.0
-    clip: str = "none"
-    clip_theta: float = 0.01
-    loss: str = "mse"
-    ema: float = 0.0
-    precision: str = "float32"
-    seed: int = 0
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "scales", parse_scales(self.scales))
-        object.__setattr__(self, "rescale_factors", parse_rescale_factors(self.rescale_factors))
-        get_protocol(self.protocol)
-        choices = {
-            "optimizer": ("sgd", "adam", "muon"),
-            "clip": ("none", "value", "norm"),
-            "loss": ("sse", "mse", "l1"),
-            "precision": ("float32", "bfloat16", "auto"),
-            "orientations": (1, 4, 8),
-            "residual": (True, False),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise InputError(
-                    f"{name} is {getattr(self, name)!r}; write {' or '.join(map(str, allowed))}."
-                )
-        least = {
-            "depth": 2,
-            "width": 1,
-            "patch_size": 3,
-            "hard_mining_candidates": 1,
-            "batch_size": 1,
-            "steps": 1,
-            "decay_steps": 0,
-            "warmup_steps": 0,
-            "reinitialise_every": 0,
-            "seed": 0,
-        }
-        for name, bound in least.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < bound:
-                raise InputError(f"{name} is {value!r}; write a whole number from {bound} up.")
-        ranges: dict[str, tuple[Callable[[float], bool], str]] = {
-            "learning_rate": (lambda x: x > 0, "above 0"),
-            "decay_factor": (lambda x: x > 0, "above 0"),
-            "clip_theta": (lambda x: x > 0, "above 0"),
-            "bias_lr_factor": (lambda x: x >= 0, "from 0 up"),
-            "last_gain": (lambda x: x > 0, "above 0"),
-            "weight_decay": (lambda x: x >= 0, "from 0 up"),
-            "ema": (lambda x: 0 <= x < 1, "from 0 to below 1"),
-        }
-        for name, (allowed_value, words) in ranges.items():
-            value = getattr(self, name)
-            if not (isinstance(value, int | float) and math.isfinite(value) and allowed_value(value)):
-                raise InputError(f"{name} is {value!r}; write a number {words}.")
-        if self.seed >= 2**32:
-            raise InputError(f"seed is {self.seed}; write a whole number below 2**32.")
+    name: str = Field(description="which recipe this is, or began as")
+    protocol: ProtocolName = Field("paper", description="colour, degradation and range: paper or replication")
+    scales: Scales = Field((2.0, 3.0, 4.0), description="scales to train for, mixed in every batch: 2_3_4")
+    depth: Whole = Field(20, ge=2, description="number of convolutions")
+    width: Whole = Field(64, ge=1, description="feature maps of every layer but the last")
+    last_gain: Real = Field(
+        1.0, gt=0, description="factor on the last layer's initial weights; 0.01 begins near SR = ILR"
+    )
+    residual: StrictBool = Field(True, description="add ILR to the output, rather than predict HR itself")
+    patch_size: Whole = Field(41, ge=3, description="side of the square training patches, in pixels")
+    random_crops: StrictBool = Field(False, description="cut patches anywhere, rather than on a grid")
+    degrade_patch: StrictBool = Field(
+        False, description="degrade every HR patch by itself, rather than the whole image once a scale"
+    )
+    orientations: Literal[1, 4, 8] = Field(
+        8, description="1 takes patches as they are, 4 also turns them, 8 also mirrors them"
+    )
+    rescale_factors: RescaleFactors = Field(
+        (1.0,), description="sizes of every image, such as 1_0.7_0.5; each copy counts as one more image"
+    )
+    hard_mining_candidates: Whole = Field(
+        1, ge=1, description="patches drawn for every one used, the one that interpolation gets most wrong"
+    )
+    batch_size: Whole = Field(64, ge=1, description="patches a step")
+    steps: Whole = Field(9960, ge=1, description="optimizer steps in all")
+    # Muon's steps are orthogonal (Jordan et al. 2024) and as large as Adam's, which the biases are left to.
+    optimizer: Literal["sgd", "adam", "muon"] = Field(
+        "sgd", description="sgd (momentum 0.9), adam, or muon (for the convolutions; adam for the biases)"
+    )
+    learning_rate: Real = Field(0.1, gt=0, description="at the first step, or at the end of the warm-up")
+    bias_lr_factor: Real = Field(1.0, ge=0, description="factor on the learning rate for the biases")
+    reinitialise_every: Whole = Field(
+        0, ge=0, description="steps after which dead feature maps begin anew; 0 for never"
+    )
+    # Adam needs a warm-up here: its first steps move all weights of 20 layers alike, and can kill every ReLU.
+    warmup_steps: Whole = Field(0, ge=0, description="steps in which the learning rate rises from 0")
+    decay_steps: Whole = Field(
+        2490, ge=0, description="steps between multiplications of the learning rate; 0 for a cosine to zero"
+    )
+    decay_factor: Real = Field(0.1, gt=0, description="factor on the learning rate every decay_steps")
+    # Decoupled for Muon's convolutions, which shrink by learning rate x weight_decay a step.
+    weight_decay: Real = Field(0.0, ge=0, description="L2 penalty on the weights and biases")
+    # The paper's rule is "value": every element of the gradient within clip_theta / learning rate of 0.
+    clip: Literal["none", "value", "norm"] = Field(
+        "none", description="gradient clipping: none, value (every element, as in the paper) or norm"
+    )
+    clip_theta: Real = Field(0.01, gt=0, description="gradients are clipped to clip_theta / learning rate")
+    # "sse" is summed over a patch and averaged over the batch: the scale that a rate of 0.1 was chosen for.
+    loss: Literal["sse", "mse", "l1"] = Field(
+        "mse", description="sse (half the summed squared error, as in the paper), mse or l1 (means)"
+    )
+    ema: Real = Field(
+        0.0, ge=0, lt=1, description="decay of the weights' running average, which is scored and saved"
+    )
+    # The weights, the sum with ILR and all scores stay in float32.
+    precision: Literal["float32", "bfloat16", "auto"] = Field(
+        "float32", description="type of the convolutions; auto is bfloat16 where the device has units for it"
+    )
+    seed: Whole = Field(0, ge=0, lt=2**32, description="seed of the initial weights and of the patches")
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise InputError("; ".join(map(_sentence, error.errors()))) from None
+
+    @model_validator(mode="after")
+    def _last_rate_is_a_number(self) -> "Recipe":
         if self.decay_steps:
             try:
                 last = self.lr_at(self.steps - 1)
@@ -145,12 +127,21 @@ class Recipe:
                 last = math.inf
             if not 1e-38 < last < 1e38:  # float32
                 raise InputError(
-                    f"decay_factor is {self.decay_factor:g}: the learning rate at the last step is {last:g}; "
-                    "write a factor nearer to 1, or more decay_steps."
+                    f"decay_factor must keep the learning rate within float32, got {self.decay_factor:g}, "
+                    f"which ends at {last:g}; take a factor nearer to 1, or more decay_steps"
                 )
+        return self
+
+    def replace(self, **changes: Any) -> "Recipe":
+        """Change fields; the result is checked like any recipe."""
+        return Recipe(**{**self.model_dump(), **changes})
 
     def lr_at(self, step: int) -> float:
-        """Learning rate of a step, counted from 0."""
+        """Compute the learning rate of a step, counted from 0.
+
+        >>> Recipe(name="example", learning_rate=0.1, decay_steps=100, decay_factor=0.5).lr_at(250)
+        0.025
+        """
         if step < self.warmup_steps:
             return self.learning_rate * (step + 1) / self.warmup_steps
         if self.decay_steps == 0:
@@ -166,26 +157,23 @@ class Recipe:
         weights = 9 * (2 * self.width + (self.depth - 2) * self.width**2)
         return 6.0 * weights * self.patch_size**2 * self.batch_size * self.steps
 
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {
-            **dataclasses.asdict(self),
-            "scales": list(self.scales),
-            "rescale_factors": list(self.rescale_factors),
-        }
-
     def formatted(self) -> dict[str, str]:
-        """As text for tables, with a dash for what has no effect beside the other values."""
-        idle = {"clip_theta": self.clip == "none", "decay_factor": self.decay_steps == 0}
-        words = {
-            name: ", ".join(f"{factor:g}" for factor in value) if isinstance(value, list) else str(value)
-            for name, value in self.to_dict().items()
+        """Format the values for tables, with a dash for those that have no effect beside the others."""
+        unused = {"clip_theta": self.clip == "none", "decay_factor": self.decay_steps == 0}
+        texts = {
+            name: ", ".join(f"{part:g}" for part in value) if isinstance(value, tuple) else str(value)
+            for name, value in self.model_dump().items()
         }
-        return {name: "–" if idle.get(name) else text for name, text in words.items()}
+        return {name: "–" if unused.get(name) else text for name, text in texts.items()}
 
-    @classmethod
-    def meanings(cls) -> dict[str, str]:
-        """What each field means, from the documentation above."""
-        _, _, fields = (inspect.getdoc(cls) or "").partition("Attributes:\n")
-        found = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", fields, re.MULTILINE)
-        return {name: " ".join(text.replace("``", "").split()) for name, text in found}
+
+def _sentence(error: ErrorDetails) -> str:
+    """Say what pydantic found wrong with one field."""
+    if error["type"] == "value_error":  # of a check above, whose message is a sentence already
+        return str(error["ctx"]["error"]).rstrip(".")
+    name = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        return f"a recipe has no field {name}; its fields are {', '.join(Recipe.model_fields)}"
+    if error["type"] == "missing":
+        return f"{name} is missing"
+    return f"{name} {error['msg'].replace('Input should', 'must')}, got {error['input']!r}"

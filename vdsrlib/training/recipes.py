@@ -1,18 +1,26 @@
-"""The four recipes: the paper's, the replication's, ours, and a small one to watch."""
+"""The four recipes (the paper's, the replication's, ours, and a small one to watch), and those in files."""
 
-import dataclasses
+import json
+import sys
+from pathlib import Path
 from typing import Any
 
+from vdsrlib.errors import InputError, explain_read_error
 from vdsrlib.training.recipe import Recipe
 from vdsrlib.utils.parsing import lookup
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 RECIPES = {
     recipe.name: recipe
     for recipe in (
         # Section 5.2, with the loss of section 3.2. The paper gives no theta; this one is ours: ten times as
-        # much silences most maps within 156 steps, and a third of it does no better (chapter 3).
+        # much kills most maps within 156 steps, and a third of it does no better (chapter 3).
         Recipe(
-            "paper",
+            name="paper",
             optimizer="sgd",
             learning_rate=0.1,
             decay_steps=2490,
@@ -23,7 +31,7 @@ RECIPES = {
             loss="sse",
         ),
         Recipe(  # the command in the replication's README
-            "replication",
+            name="replication",
             protocol="replication",
             degrade_patch=True,
             random_crops=True,
@@ -36,7 +44,7 @@ RECIPES = {
             decay_factor=0.9,
         ),
         Recipe(  # ours: what measured better in short trials, sized for a GPU
-            "best",
+            name="best",
             scales=(1.5, 2.0, 2.5, 3.0, 3.5, 4.0),
             last_gain=0.01,
             patch_size=64,
@@ -45,8 +53,8 @@ RECIPES = {
             batch_size=64,
             steps=64_000,
             optimizer="muon",
-            # At higher rates, or with the biases at the full rate, maps of layers 2 to 5 fall silent within a
-            # few thousand steps: their values are small, and the weights wander further.
+            # At higher rates, or with the biases at the full rate, maps of layers 2 to 5 die within a few
+            # thousand steps: their values are small, and the weights wander further.
             learning_rate=1e-3,
             bias_lr_factor=0.1,
             reinitialise_every=500,
@@ -57,7 +65,7 @@ RECIPES = {
             precision="auto",
         ),
         Recipe(  # a small network on a few photographs, to see training happen in about a minute
-            "demo",
+            name="demo",
             depth=8,
             width=32,
             last_gain=0.01,
@@ -75,12 +83,39 @@ RECIPES = {
 }
 
 
-def get_recipe(name: str, **changes: Any) -> Recipe:
-    """The recipe of that name, with the given fields replaced; a change that is None is left out.
+def get_recipe(name_or_file: str | Path, **changes: Any) -> Recipe:
+    """Return a recipe by its name or from a file, with fields changed.
+
+    Args:
+        name_or_file: "paper", "replication", "best" or "demo"; a TOML file of fields, where those left out
+            have the values of ``Recipe``; or the ``run.json`` of a finished run, to train as it was trained.
+        changes: values of fields; None is no change.
 
     Raises:
-        InputError: there is no such recipe, or a field has a value that it cannot have.
+        InputError: there is no such recipe, the file holds none, or a field has an impossible value.
+
+    >>> get_recipe("best", steps=1000).steps
+    1000
     """
-    recipe = lookup(RECIPES, name, "recipe")
-    given = {key: value for key, value in changes.items() if value is not None}
-    return dataclasses.replace(recipe, **given)
+    path = Path(name_or_file)
+    known = path.suffix not in (".toml", ".json")
+    recipe = lookup(RECIPES, str(name_or_file), "recipe") if known else _read_recipe(path)
+    return recipe.replace(**{name: value for name, value in changes.items() if value is not None})
+
+
+def _read_recipe(path: Path) -> Recipe:
+    with explain_read_error(path):
+        content = path.read_bytes()
+    try:
+        if path.suffix == ".json":
+            fields = json.loads(content)["recipe"]
+            name = fields["name"]
+        else:
+            fields, name = tomllib.loads(content.decode("utf-8")), path.stem
+    except (ValueError, KeyError, TypeError) as error:  # neither JSON nor TOML, or of something else
+        kind = "run.json of a training" if path.suffix == ".json" else "TOML file"
+        raise InputError(f"{path} is no {kind} ({error!r})") from error
+    try:
+        return Recipe(**{"name": name, **fields})
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error

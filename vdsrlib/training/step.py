@@ -1,67 +1,28 @@
-"""One step of training: the network a recipe asks for, its patches, the loss and the gradients."""
+"""One step of training: the loss, its gradients, and the new weights."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
-from vdsrlib.errors import InputError
-from vdsrlib.models import checkpoint
-from vdsrlib.models.vdsr import VDSR
-from vdsrlib.protocol import get_protocol
-from vdsrlib.training.optimizer import Optimizer
+from vdsrlib.training.cuda_graph import GraphedStep
+from vdsrlib.training.network import build_network
+from vdsrlib.training.optimizer import Optimizer, update_ema
 from vdsrlib.training.patches import TrainingSet
 from vdsrlib.training.recipe import Recipe
-from vdsrlib.utils.device import fast_in_bfloat16, without_tf32
+from vdsrlib.training.run_state import TrainingState
+from vdsrlib.utils.device import without_tf32
+from vdsrlib.utils.logs import logger
 
-
-def with_precision(recipe: Recipe, device: torch.device) -> Recipe:
-    """The recipe with the precision that "auto" means on this device."""
-    if recipe.precision != "auto":
-        return recipe
-    return replace(recipe, precision="bfloat16" if fast_in_bfloat16(device) else "float32")
-
-
-def training_set(recipe: Recipe, paths: Sequence[Path], **options: Any) -> TrainingSet:
-    """The patches that a recipe asks for; ``options`` as in ``TrainingSet``."""
-    return TrainingSet(
-        paths,
-        get_protocol(recipe.protocol),
-        recipe.scales,
-        patch=recipe.patch_size,
-        random_crops=recipe.random_crops,
-        degrade_patch=recipe.degrade_patch,
-        orientations=recipe.orientations,
-        rescale_factors=recipe.rescale_factors,
-        hard_mining_candidates=recipe.hard_mining_candidates,
-        seed=recipe.seed,
-        **options,
-    )
-
-
-def build_network(recipe: Recipe) -> VDSR:
-    """The network that a recipe asks for, with the initial weights that the random state gives."""
-    channels = get_protocol(recipe.protocol).channels
-    return VDSR(recipe.depth, recipe.width, channels, recipe.last_gain, recipe.residual)
-
-
-def load_initial_weights(model: VDSR, recipe: Recipe, init: checkpoint.Checkpoint) -> None:
-    """Copy the weights of ``init``, unless they are of another network than the recipe's."""
-    there = (init.protocol.name, init.model.depth, init.model.width, init.model.global_skip)
-    if there != (recipe.protocol, recipe.depth, recipe.width, recipe.residual):
-        raise InputError(
-            f"{init.file}, to begin with, is another network than the recipe's; write "
-            "protocol {}, depth {}, width {} and residual {}.".format(*there)
-        )
-    model.load_state_dict(init.model.state_dict())
+Step = Callable[[Tensor, Tensor], Tensor]
 
 
 def forward_backward(recipe: Recipe, network: nn.Module, ilr: Tensor, hr: Tensor) -> Tensor:
-    """Forward, loss and gradients of one batch; returns the loss, detached."""
+    """Compute the loss of a batch and its gradients; return the loss, detached."""
     reduced = recipe.precision == "bfloat16"
     with without_tf32(benchmark=ilr.is_cuda):  # patches are always of one size
         with torch.autocast(ilr.device.type, dtype=torch.bfloat16, enabled=reduced):
@@ -77,12 +38,51 @@ def forward_backward(recipe: Recipe, network: nn.Module, ilr: Tensor, hr: Tensor
     return loss.detach()
 
 
-def loss_curve(recipe: Recipe, paths: Sequence[Path]) -> list[float]:
-    """The loss at every step of a run that saves nothing, on the CPU; it ends where the loss is not finite.
+def build_step(
+    recipe: Recipe, state: TrainingState, *, compiled: bool, distributed: bool, graph: bool
+) -> Step:
+    """Build the function that makes a step with a batch, at the optimizer's learning rate.
 
-    A run that diverges is a result here, not an error: for comparing rates and clipping rules.
+    Args:
+        recipe: loss, precision and running average.
+        state: what the step changes.
+        compiled: run the network through torch.compile; where that fails, training goes on without.
+        distributed: average the gradients of all processes.
+        graph: nothing else uses the GPU meanwhile, so that a compiled step may be recorded as a CUDA graph.
+
+    Returns:
+        The function, from (ILR, HR) to the loss.
     """
-    data = training_set(recipe, paths)
+    eager: nn.Module = DistributedDataParallel(state.model) if distributed else state.model
+    network = cast(nn.Module, torch.compile(eager)) if compiled else eager
+    first = state.step
+
+    def make_step(ilr: Tensor, hr: Tensor) -> Tensor:
+        nonlocal network
+        try:
+            loss = forward_backward(recipe, network, ilr, hr)
+        except Exception as error:  # compiling fails in many ways, always in the first step
+            if network is eager or state.step > first or isinstance(error, torch.OutOfMemoryError):
+                raise
+            reason = (str(error) or repr(error)).splitlines()[0]
+            logger.info(f"torch.compile does not work here ({reason}); training goes on without it.")
+            network = eager
+            loss = forward_backward(recipe, network, ilr, hr)
+        state.optimizer.step()
+        if recipe.ema:  # the average begins with the weights of the first step
+            update_ema(state.ema_model, state.model, 1 - recipe.ema if state.step else 1.0)
+        return loss
+
+    return GraphedStep(make_step) if compiled and graph and state.optimizer.capturable else make_step
+
+
+def loss_curve(recipe: Recipe, paths: Sequence[Path]) -> list[float]:
+    """Return the loss at every step of a run that saves nothing, on the CPU.
+
+    It ends where the loss is not finite. A run that diverges is a result here, not an error: for comparing
+    learning rates and clipping rules.
+    """
+    data = TrainingSet(recipe, paths)
     torch.manual_seed(recipe.seed)
     model = build_network(recipe)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -91,6 +91,6 @@ def loss_curve(recipe: Recipe, paths: Sequence[Path]) -> list[float]:
         losses.append(forward_backward(recipe, model, *data.batch(step, recipe.batch_size)).item())
         if not math.isfinite(losses[-1]):
             break
-        optimizer.set_rate(recipe.lr_at(step))
+        optimizer.set_learning_rate(recipe.lr_at(step))
         optimizer.step()
     return losses

@@ -1,4 +1,4 @@
-"""Several processes that train one network: started by ``torchrun``, joined here.
+"""Several processes that train one network, started by ``torchrun`` and joined here.
 
 Without ``torchrun`` there is a world of one, and every function here does nothing.
 """
@@ -24,7 +24,8 @@ class World:
 
     Attributes:
         device: where this process computes.
-        rank: which one this is; 0 leads: it alone reads states, validates, reports and writes.
+        rank: which one this is. Rank 0 is the main process: it alone reads states, validates, reports and
+            writes.
         size: how many there are.
     """
 
@@ -38,7 +39,7 @@ class World:
         return self.rank == 0
 
     def mean(self, value: Tensor) -> Tensor:
-        """The mean of all processes' values."""
+        """Average a value over all processes."""
         if self.size == 1:
             return value
         value = value.clone()
@@ -46,20 +47,25 @@ class World:
         return value / self.size
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is set in any process."""
+        """Return whether the flag is set in any process."""
         if self.size == 1:
             return flag  # without waiting for the device
         return self.mean(torch.tensor(float(flag), device=self.device)).item() > 0
 
     def gather(self, value: Any) -> list[Any]:
-        """The values of all processes, by rank, in every process."""
+        """Return the values of all processes, by rank, in every process."""
         values = [value] * self.size
         if self.size > 1:
             dist.all_gather_object(values, value)
         return values
 
     def broadcast_from_main(self, make: Callable[[], Any]) -> Any:
-        """What the leader makes, in every process; or its InputError, elsewhere as a LeaderError."""
+        """Call ``make`` in the main process, and return its result in every process.
+
+        Raises:
+            InputError: the main process raised it.
+            MainProcessError: likewise, in the other processes.
+        """
         box: list[Any] = [None]
         if self.is_main:
             try:
@@ -93,7 +99,3 @@ def init_distributed(device: torch.device) -> Iterator[World]:
         dist.barrier()  # one that leaves while another still talks may abort
     finally:
         dist.destroy_process_group()
-
-
-def discard(line: str) -> None:
-    """What processes other than the first report."""

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: deferred to a safe moment, or turned into an exit that cleans up."""
+"""SIGINT, SIGTERM and SIGHUP: deferred to a safe moment, or turned into an exit that cleans up."""
 
 import signal
 import threading
@@ -6,25 +6,38 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+DEFERRED = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
 
 @contextmanager
 def deferred_signals() -> Iterator[list[int]]:
-    """Collect SIGTERM and Ctrl-C, instead of being ended by them in the middle of a step."""
+    """Collect the signals that ask the program to end; at the end of the block, exit as they would have.
+
+    Python hears signals in its main thread alone, so that elsewhere nothing is deferred. A signal that is
+    ignored, as SIGHUP under nohup, stays ignored.
+
+    Yields:
+        The signals received so far. The block should end soon where there is one.
+
+    Raises:
+        KeyboardInterrupt: there was a SIGINT, and the block itself raised nothing.
+        SystemExit: there was another one; the status is 128 plus its number.
+    """
     received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():  # Python's rule for signals
-        yield received
-        return
-    kept = {
-        number: signal.signal(number, lambda number, _: received.append(number))
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
+    handlers = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in DEFERRED:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                handlers[number] = signal.signal(number, lambda number, _: received.append(number))
     try:
         yield received
     finally:
-        for number, handler in kept.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
+    if received:
+        raise KeyboardInterrupt if received[0] == signal.SIGINT else SystemExit(128 + received[0])
 
 
 def exit_on_terminate(number: int, _: object) -> NoReturn:
-    """Let a scheduler's stop unwind, as Ctrl-C does: nothing half-written stays behind."""
+    """Let a scheduler's stop unwind, as Ctrl-C does, so that nothing half-written stays behind."""
     raise SystemExit(128 + number)
