@@ -20,9 +20,9 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from tabulate import tabulate
 from torch import Tensor
 from tqdm import tqdm
 
@@ -204,7 +204,7 @@ def main() -> None:
         "psnr": table(options.images, device) if options.images else None,
     }
     for part in ("engines", "growth", "frames", "psnr"):
-        print(tabulate(record[part] or [], headers="keys", floatfmt=".5g"), end="\n\n")
+        print(pd.DataFrame(record[part]).to_string(index=False, float_format="{:.5g}".format), end="\n\n")
     if options.out:
         write_json(options.out, record)
         if options.sizes:

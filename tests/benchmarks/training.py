@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 
+import pandas as pd
 import torch
-from tabulate import tabulate
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 from tqdm import tqdm
@@ -149,7 +149,7 @@ def main() -> None:
                 "of the matrix product": round(rates[name] / peak, 2) if name in rates else None,
             }
         )
-    print(tabulate(rows, headers="keys"))
+    print(pd.DataFrame(rows).to_string(index=False, na_rep=""))
     if options.out:
         record = {
             "command": "python tests/benchmarks/training.py",

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
-from tabulate import tabulate
 
 from vdsrlib.utils.device import device_name
 
@@ -56,7 +56,9 @@ def main() -> None:
             times = latencies(page, Widget(page, control), slider, steps)
             rows.append([slider, *np.round(np.quantile(times, [0.5, 0.95]))])
     print(device_name(torch.device("cpu")))
-    print(tabulate(rows, ["slider", "median (ms)", "95th percentile (ms)"]))
+    print(
+        pd.DataFrame(rows, columns=["slider", "median (ms)", "95th percentile (ms)"]).to_string(index=False)
+    )
 
 
 if __name__ == "__main__":
