@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from vdsrlib.cli.console import print_problem, print_result
 from vdsrlib.cli.parser import Commands, Parser, add_device, add_weights, with_message
 from vdsrlib.cli.scores import check_csv, image_table, mean_table, to_record, write_csv
+from vdsrlib.errors import InputError
 from vdsrlib.utils.parsing import parse_scales
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from vdsrlib.evaluation.methods import Method
     from vdsrlib.models.checkpoint import Checkpoint
     from vdsrlib.utils.distributed import World
 
@@ -26,7 +28,13 @@ def _add_options(parser: Parser) -> None:
     from vdsrlib.protocol import PROTOCOLS
 
     add_device(parser)
-    add_weights(parser)
+    network = parser.add_mutually_exclusive_group()
+    add_weights(network)
+    network.add_argument(
+        "--network",
+        metavar="NAME",
+        help="another method: FILE.onnx, or package.module:function",
+    )
     parser.add_argument("images", nargs="+", metavar="SET", help="a folder, or a set's name in VDSR_DATA")
     parser.add_argument("--scales", required=True, type=with_message(parse_scales), help="such as 3 or 2_3_4")
     parser.add_argument("--protocol", choices=PROTOCOLS, help="default: the weights' own")
@@ -44,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from vdsrlib.datasets.catalog import image_set
     from vdsrlib.evaluation.frames import COLUMNS
-    from vdsrlib.models import checkpoint
+    from vdsrlib.models.checkpoint import Checkpoint
     from vdsrlib.utils.atomic import to_json
     from vdsrlib.utils.device import choose_device, device_name, versions
     from vdsrlib.utils.distributed import init_distributed
@@ -54,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.csv:
         check_csv(arguments.csv)
     with init_distributed(choose_device(arguments.device)) as world:
-        net = checkpoint.load(arguments.weights, world.device)
+        net = _load(arguments, world)
         found, failed = _evaluate_sets(arguments, net, world)
     if not world.is_main:
         return 0
@@ -64,8 +72,12 @@ def run(arguments: argparse.Namespace) -> int:
     table = pd.concat([scores.assign(set=name) for (name, _), scores in found.items()])
     if arguments.csv:
         write_csv(arguments.csv, table[["set", *COLUMNS]])
-    protocol = arguments.protocol or net.protocol.name
-    asked = {"protocol": protocol, "ensemble": arguments.ensemble, "weights": net.record()}
+    if isinstance(net, Checkpoint):
+        protocol, weights, summary = net.protocol.name, net.record(), net.summary()
+    else:
+        protocol, weights, summary = "paper", {"network": arguments.network}, arguments.network
+    protocol = arguments.protocol or protocol
+    asked = {"protocol": protocol, "ensemble": arguments.ensemble, "weights": weights}
     machine = {"device": device_name(world.device), "versions": versions()}
     if arguments.json:
         for (name, scale), scores in found.items():
@@ -73,16 +85,28 @@ def run(arguments: argparse.Namespace) -> int:
             print_result(to_json(record))
     else:
         one = f", x{arguments.scales[0]:g}" if len(found) == 1 else ""
-        print_result(f"{protocol} protocol{one}, {net.summary()}")
+        print_result(f"{protocol} protocol{one}, {summary}")
         print_result(image_table(table) if len(found) == 1 else mean_table(table))
     return 1 if failed else 0
 
 
+def _load(arguments: argparse.Namespace, world: "World") -> "Checkpoint | Method":
+    """Load the network that is asked for."""
+    from vdsrlib.evaluation.methods import load_method
+    from vdsrlib.models import checkpoint
+
+    if not arguments.network:
+        return checkpoint.load(arguments.weights, world.device)
+    if arguments.ensemble:
+        raise InputError("--ensemble is for the weights of this project, got --network")
+    return load_method(arguments.network)
+
+
 def _evaluate_sets(
-    arguments: argparse.Namespace, net: "Checkpoint", world: "World"
+    arguments: argparse.Namespace, net: "Checkpoint | Method", world: "World"
 ) -> tuple[dict[tuple[str, float], "pd.DataFrame"], list[str]]:
     """Score each set at each scale; return the scores, and a sentence for everything that was left out."""
-    from vdsrlib.errors import InputError, WriteError
+    from vdsrlib.errors import WriteError
     from vdsrlib.evaluation.evaluate import evaluate
     from vdsrlib.inference.predict import predict, self_ensemble
 

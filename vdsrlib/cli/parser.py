@@ -43,7 +43,7 @@ def add_device(parser: Parser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
 
 
-def add_weights(parser: Parser) -> None:
+def add_weights(parser: argparse._ActionsContainer) -> None:
     """Add ``--weights``."""
     parser.add_argument(
         "--weights",

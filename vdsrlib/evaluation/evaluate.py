@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from torch import nn
 
 from vdsrlib.errors import InputError
 from vdsrlib.evaluation.cache import ScoreCache, timed_score
 from vdsrlib.evaluation.frames import ImageScores, score_images
 from vdsrlib.evaluation.images import check_unique_stems, find_images
+from vdsrlib.evaluation.methods import Method, enlarge
+from vdsrlib.evaluation.score import score_pair
 from vdsrlib.imaging.image_file import read_with_notes
 from vdsrlib.inference.predict import Predict, check_channels, predict, predict_luma
 from vdsrlib.models.checkpoint import Checkpoint, scale_advice
@@ -31,7 +34,7 @@ METHODS = ("interpolation", "model")
 
 
 def evaluate(
-    net: Checkpoint | None,
+    net: Checkpoint | Method | None,
     images: str | Path | Iterable[str | Path],
     scales: float | str | Sequence[float] = (2, 3, 4),
     *,
@@ -44,7 +47,8 @@ def evaluate(
     """Measure PSNR and SSIM of interpolation and of a network on a set of HR images.
 
     Args:
-        net: the network; None for interpolation alone.
+        net: the network; or another method, a function from LR and the scale to SR, see ``Method``; None for
+            interpolation alone.
         images: the name of a set in VDSR_DATA, a folder, or the paths of image files.
         scales: real numbers above 1, in any spelling of ``parse_scales``.
         protocol: the rules, or their name; default: those the network was trained under.
@@ -70,16 +74,17 @@ def evaluate(
          image  scale         method   psnr    ssim
     0  chelsea    3.0  interpolation  32.88  0.8534
     """
-    if not (net is None or isinstance(net, Checkpoint)):
-        raise InputError(f"net must be what vdsrlib.load returns, or None, got {type(net).__name__}")
+    if isinstance(net, nn.Module) or not (net is None or isinstance(net, Checkpoint) or callable(net)):
+        kinds = "what vdsrlib.load returns, a function of LR and scale, or None"
+        raise InputError(f"net must be {kinds}, got {type(net).__name__}")
     rules = _rules(net, protocol)
     paths, notes = find_images(images)
     check_unique_stems(paths)
     scales = parse_scales(scales)
-    if net:
+    if isinstance(net, Checkpoint):
         notes += filter(None, (scale_advice(net, scale) for scale in scales))
-    if net and predict is not predict_luma:
-        check_channels(net.model, rules)
+        if predict is not predict_luma:
+            check_channels(net.model, rules)
     kept = ScoreCache(user_path(cache)) if cache else None
     score = partial(_score, net, rules, predict=predict, cache=kept)
     jobs = list(itertools.product(paths, scales))
@@ -88,14 +93,14 @@ def evaluate(
     return frame
 
 
-def _rules(net: Checkpoint | None, protocol: Protocol | str | None) -> Protocol:
+def _rules(net: Checkpoint | Method | None, protocol: Protocol | str | None) -> Protocol:
     if isinstance(protocol, str):
         return get_protocol(protocol)
-    return protocol or (net.protocol if net else PAPER)
+    return protocol or (net.protocol if isinstance(net, Checkpoint) else PAPER)
 
 
 def _score(
-    net: Checkpoint | None,
+    net: Checkpoint | Method | None,
     rules: Protocol,
     path: Path,
     scale: float,
@@ -108,10 +113,14 @@ def _score(
     notes: list[str] = []
 
     @lru_cache
-    def pair() -> tuple[np.ndarray, np.ndarray]:
-        image, changes = read_with_notes(path)
+    def image() -> np.ndarray:
+        pixels, changes = read_with_notes(path)
         notes.extend(changes)
-        hr, _, ilr = rules.pair(image, scale)
+        return pixels
+
+    @lru_cache
+    def pair() -> tuple[np.ndarray, np.ndarray]:
+        hr, _, ilr = rules.pair(image(), scale)
         return hr, ilr
 
     def interpolation() -> Score:
@@ -122,10 +131,15 @@ def _score(
         hr, ilr = pair()
         return rules.score(predict(net.model, ilr, rules), hr, scale)
 
+    def method(net: Method) -> Score:
+        return score_pair(enlarge(net, image(), scale, rules), image(), scale, rules)
+
     get = cache.get if cache else lambda compute, *_: timed_score(compute)
     key = digest, {k: v for k, v in dataclasses.asdict(rules).items() if k != "name"}, scale
     scores = {"interpolation": get(interpolation, *key)}
-    if net:
+    if isinstance(net, Checkpoint):
         how = getattr(predict, "__name__", repr(predict))
-        scores["model"] = get(lambda: network(net), *key, net.hash, how)
+        scores["model"] = get(partial(network, net), *key, net.hash, how)
+    elif net:  # whose content is not known, and therefore not kept
+        scores["model"] = timed_score(partial(method, net))
     return ImageScores(digest, scores, notes)

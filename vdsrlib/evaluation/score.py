@@ -72,7 +72,7 @@ def score(
         return _score_folders(sr, hr, scale, rules, skip_broken)
     if any(folders):
         raise InputError("sr and hr must be two images or two folders, got an image and a folder")
-    return _score_pair(_read(sr)[0], _read(hr)[0], scale, rules)
+    return score_pair(_read(sr)[0], _read(hr)[0], scale, rules)
 
 
 def _score_folders(sr: Path, hr: Path, scale: float, rules: Protocol, skip_broken: bool) -> pd.DataFrame:
@@ -91,13 +91,14 @@ def _score_files(pairs: dict[Path, Path], rules: Protocol, truth: Path, scale: f
     image = pairs[truth]
     (sr, notes), (hr, more) = _read(image), _read(truth)
     try:
-        found = _score_pair(sr, hr, scale, rules)
+        found = score_pair(sr, hr, scale, rules)
     except InputError as error:
         raise InputError(f"{image} and {truth}: {error}") from error
     return ImageScores(hash_file(image), {"sr": TimedScore(found, None)}, (*notes, *more))
 
 
-def _score_pair(sr: np.ndarray, hr: np.ndarray, scale: float, rules: Protocol) -> Score:
+def score_pair(sr: np.ndarray, hr: np.ndarray, scale: float, rules: Protocol) -> Score:
+    """Score an image, as ``as_image`` returns it, against its ground truth."""
     truth = rules.ground_truth(to_uint8(hr), scale)
     if sr.shape[:2] not in (hr.shape[:2], truth.shape[:2]):
         (height, width), (rows, cols) = hr.shape[:2], truth.shape[:2]
