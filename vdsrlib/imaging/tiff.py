@@ -21,6 +21,7 @@ from tifffile import (
 from vdsrlib.errors import InputError
 from vdsrlib.imaging.camera_raw import check_developed
 from vdsrlib.imaging.colour import to_eight_bits
+from vdsrlib.imaging.declared_size import declared_size
 from vdsrlib.imaging.decoding import Decoded, frames_note, open_with_pillow, pillow_samples
 from vdsrlib.imaging.formats import EIGHT_BITS, check_pixels
 from vdsrlib.imaging.metadata import EXIF_TEXTS, Metadata
@@ -47,11 +48,27 @@ It decodes the first of them by itself, and the others, which tifffile does not 
 prints lines of its own where a file is damaged, so tifffile decodes all that it can.
 """
 
+WITH_HEADERS = {
+    COMPRESSION.JPEG,
+    COMPRESSION.PNG,
+    COMPRESSION.WEBP,
+    COMPRESSION.WEBP_DEPRECATED,
+    COMPRESSION.JPEG2000,
+    COMPRESSION.JPEG_2000_LOSSY,
+    COMPRESSION.APERIO_JP2000_RGB,
+    COMPRESSION.JPEGXL,
+    COMPRESSION.LERC,
+}
+"""Compressions whose strips or tiles are images with a size of their own."""
+
 GEO_KEYS = 34735
 """The tag that says where on the Earth an image lies."""
 
 MASK = 4
 """The kind of a page (NewSubfileType) that says where another one is transparent."""
+
+MOST_PADDING = 64
+"""Rows and columns by which a strip or tile may be larger than it should."""
 
 MOST_OTHERS = 3
 """Samples beside the colour, at most: they take memory, and no limit on pixels counts them."""
@@ -211,6 +228,7 @@ def _with_pillow(path: str | Path, index: int) -> Decoded | None:
 
 def _with_tifffile(path: str | Path, page: TiffPage, measurements: bool) -> Decoded:
     if measurements and _holds_measurements(page):
+        _check_segments(path, page)
         planes = page.asarray(squeeze=False)[:, 0]
         samples = np.concatenate([*planes], axis=-1)[..., : COLOURS[page.photometric]]
         return Decoded(samples, icc=page.tags.valueof("InterColorProfile"))
@@ -259,6 +277,7 @@ def _decode(path: str | Path, page: TiffPage) -> tuple[np.ndarray, np.ndarray | 
             f"({page.samplesperpixel} x {page.dtype}, {name}); "
             "save it as 8- or 16-bit grey or RGB."
         )
+    _check_segments(path, page)
     planes = page.asarray(squeeze=False)[:, 0]  # one with all samples, or one for each of them
     samples = np.concatenate([*planes], axis=-1)
     top, full = 2**page.bitspersample - 1, np.iinfo(samples.dtype).max
@@ -272,6 +291,21 @@ def _decode(path: str | Path, page: TiffPage) -> tuple[np.ndarray, np.ndarray | 
                 colours = _unpremultiplied(colours, alpha)
             break
     return full - colours if page.photometric == PHOTOMETRIC.MINISWHITE else colours, alpha
+
+
+def _check_segments(path: str | Path, page: TiffPage) -> None:
+    """Raise InputError if a strip or tile claims more pixels than it has: its decoder would believe it."""
+    if page.compression not in WITH_HEADERS:
+        return
+    height, width = page.tilelength, page.tilewidth
+    if not page.is_tiled:
+        height, width = min(page.rowsperstrip, page.imagelength), page.imagewidth
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+        page.parent.filehandle.seek(offset)
+        found = declared_size(page.parent.filehandle.read(count))
+        # The last strip of some programs is as high as the others.
+        if found and (found[0] > height + MOST_PADDING or found[1] > width + MOST_PADDING):
+            raise InputError(f"{path} is damaged: a part of {width} x {height} pixels claims to be larger.")
 
 
 def _unpremultiplied(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
