@@ -3,9 +3,8 @@
 # make lab        open the chapters in JupyterLab
 # make check      lint, format, types, and which room imports from which
 # make notebooks  run the chapters in place, to refresh the committed outputs
-# make weights    train the two main networks and the fourteen of both Tables 2, anew, into RUNS (runs/weights/);
-#                 wants a GPU and VDSR_DATA; goes on where it was; -j4 trains four side by side. A rehearsal:
-#                 make weights RUNS=/tmp/rehearsal OPTIONS="--steps 2 --batch-size 2"
+# make weights   run the trainings and measurements that need a GPU (tools/gpu.py) into RUNS (runs/weights/), for
+#                 14 minutes; wants VDSR_DATA; the next call goes on where it was. OPTIONS="--rehearse" rehearses
 # make ship       put what was trained there into the package, and its records into vdsrlib/results/
 # All of them install what they need into .venv on first use. CHAPTERS="01_... 05_..." picks chapters.
 
@@ -46,23 +45,10 @@ lab: .venv/installed
 	$(BIN)/jupyter lab notebooks
 
 RUNS ?= runs/weights
-TABLES_2 := $(foreach rules,paper replication,$(addprefix $(rules)-,2 3 4 2_3 2_4 3_4 2_3_4))
-NETWORKS := $(patsubst %,$(RUNS)/%/run.json,before/vdsr-first before/vdsr-second vdsr vdsr-rgb $(TABLES_2))
-# The main network is of three trainings, each begun with the weights of the one before.
-$(RUNS)/before/vdsr-first/run.json: KIND = --rescale-factors 1 --steps 42000
-$(RUNS)/before/vdsr-second/run.json: KIND = --init $(RUNS)/before/vdsr-first/weights.safetensors
-$(RUNS)/vdsr/run.json: KIND = --init $(RUNS)/before/vdsr-second/weights.safetensors \
-    --loss mse --learning-rate 2e-4 --steps 6000
-$(RUNS)/before/vdsr-second/run.json: $(RUNS)/before/vdsr-first/run.json
-$(RUNS)/vdsr/run.json: $(RUNS)/before/vdsr-second/run.json
-$(RUNS)/vdsr-rgb/run.json: KIND = --protocol replication
-$(TABLES_2:%=$(RUNS)/%/run.json): KIND = --rescale-factors 1 --patch-size 41 --batch-size 32 --steps 6000 --learning-rate 8e-4 \
-    --protocol $(firstword $(subst -, ,$*)) --scales $(lastword $(subst -, ,$*))
-weights: $(NETWORKS)
-$(NETWORKS): $(RUNS)/%/run.json: | .venv/installed
+# JOBS="vdsr-rgb paper-2" picks some; python tools/gpu.py RUNS --list lists them, with what each costs.
+weights: .venv/installed
 	$(if $(VDSR_DATA),,$(error Set VDSR_DATA to the folder of T91, BSD200 and Set5))
-	$(BIN)/python -m vdsrlib train --recipe best $(KIND) --validate-every 0 --save-every 1000 \
-	    --ckpt-path $(@D) --logs-path $(RUNS)/logs/$* $(OPTIONS)
+	$(BIN)/python tools/gpu.py $(RUNS) $(JOBS) $(OPTIONS)
 
 # What is trained so far goes into the package, as float16, and its records into vdsrlib/results/.
 ship: .venv/installed

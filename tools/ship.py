@@ -2,7 +2,8 @@
 
 Usage: python tools/ship.py RUNS, a folder with one folder a network, as ``make weights`` leaves it:
 "vdsr" (luma), "vdsr-rgb", and PROTOCOL-SCALES, the networks of Tables 2. What is not there stays as it is.
-Of the trainings in its folder "before", whose weights others begin with, the records alone are kept.
+Of the trainings in its folder "records", the records alone are kept, under the same names. Tables of studies
+and of measurements are copied.
 """
 
 import json
@@ -91,8 +92,10 @@ def main(root: Path) -> int:
         except InputError as error:
             refused.append(str(error))
     if not refused:
-        for run in root.glob("before/*/run.json"):
-            keep_record(run.parent, records / f"{run.parent.name}.json")
+        for run in root.glob("records/**/run.json"):
+            keep_record(run.parent, RESULTS / f"{run.parent.relative_to(root / 'records')}.json")
+        for table in (*root.glob("studies/08_*.json"), *root.glob("measurements/*.json")):
+            shutil.copy(table, RESULTS)
     if not runs:
         refused.append(f"There is no finished network in {root}; make weights trains them.")
     print(*refused, sep="\n", file=sys.stderr, end="\n" if refused else "")

@@ -71,12 +71,14 @@ def test_shipped_networks_are_the_trained_ones_in_half_the_room(package, runs):
 def test_of_trainings_that_others_begin_with_the_records_are_kept(package, runs, tmp_path_factory):
     root = tmp_path_factory.mktemp("chain")
     shutil.copytree(runs / "weights" / "vdsr", root / "vdsr")
-    shutil.copytree(runs / "weights" / "vdsr", root / "before" / "vdsr-first")
+    shutil.copytree(runs / "weights" / "vdsr", root / "records" / "training" / "vdsr-first")
     ship.main(root)
     assert {path.name for path in package.glob("*.*")} == {"vdsr.safetensors"}
     record = json.loads((package / "training" / "vdsr-first.json").read_text())
-    assert record["weights"]["sha256"] == hash_file(root / "before" / "vdsr-first" / "weights.safetensors")
-    assert record == json.loads((root / "before" / "vdsr-first" / "run.json").read_text())
+    assert record["weights"]["sha256"] == hash_file(
+        root / "records" / "training" / "vdsr-first" / "weights.safetensors"
+    )
+    assert record == json.loads((root / "records" / "training" / "vdsr-first" / "run.json").read_text())
 
 
 def test_weights_that_float16_would_change_are_not_shipped(package, runs, monkeypatch, capsys):
