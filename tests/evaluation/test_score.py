@@ -1,6 +1,7 @@
 """Scores of the output of any method."""
 
 import math
+import time
 from pathlib import Path
 
 import numpy as np
@@ -241,6 +242,7 @@ class TestFolders:
         ("0801x4", "0801"),
         ("Baby_SR", "baby"),
         ("x4", "x4"),
+        ("caf\u00e9_SR", "cafe\u0301"),
     ],
 )
 def test_names_that_fit(sr, hr):
@@ -274,3 +276,12 @@ def test_a_name_that_could_be_two_is_refused(tmp_path):
     assert pair_by_name([Path("a_b_SwinIR.png")], longer)[0] == {longer[1]: Path("a_b_SwinIR.png")}
     with pytest.raises(InputError, match="have one name"):
         pair_by_name([a], [Path("hr/a.png"), Path("hr/a.bmp")])
+
+
+def test_many_names_take_no_time():
+    hr = [Path(f"hr/{number:06}_HR.png") for number in range(20_000)]
+    sr = [Path(f"sr/{number:06}_x4_net_v2.png") for number in range(20_000)]
+    begin = time.perf_counter()
+    pairs, problems = pair_by_name(sr, hr)
+    assert time.perf_counter() - begin < 5
+    assert (list(pairs.values()), problems) == (sr, [])

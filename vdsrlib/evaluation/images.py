@@ -1,7 +1,6 @@
 """Find the images that are to be scored."""
 
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from vdsrlib.datasets.catalog import image_set
 from vdsrlib.errors import InputError
 from vdsrlib.utils.paths import user_path
 from vdsrlib.utils.text import shorten
+
+_LR = (" LR", ".LR", "_LR", "-LR")
 
 
 def find_images(images: str | Path | Iterable[str | Path]) -> tuple[list[Path], list[str]]:
@@ -49,12 +50,14 @@ def _path(image: Any) -> Path:
 def _without_lr(paths: list[Path]) -> tuple[list[Path], list[str]]:
     """Leave out LR beside its HR (Huang et al. 2015: img_001_SRF_4_LR); say what else is not scored."""
     names = {path.stem for path in paths}
-    lr = [path for path in paths if re.sub(r"(?<=[ ._-])LR$", "HR", path.stem) in names - {path.stem}]
+    lr = {path for path in paths if path.stem[-3:] in _LR and f"{path.stem[:-2]}HR" in names}
     folder = paths[0].parent
     others = sorted({name for name in os.listdir(folder) if name[0] != "."} - {path.name for path in paths})  # noqa: PTH208
     notes = []
     if lr:
-        notes.append(f"{folder}: not scored, LR of an HR beside it: {shorten([path.name for path in lr])}")
+        notes.append(
+            f"{folder}: not scored, LR of an HR beside it: {shorten(sorted(path.name for path in lr))}"
+        )
     if others:
         notes.append(f"{folder}: not scored, no images by their names: {shorten(others)}")
     return [path for path in paths if path not in lr], notes

@@ -1,7 +1,9 @@
 """Find the ground truth of each image of a folder by its name."""
 
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vdsrlib.evaluation.images import check_unique_stems
@@ -40,10 +42,11 @@ def pair_by_name(sr: Sequence[Path], hr: Sequence[Path]) -> tuple[dict[Path, Pat
     ['sr/ape.png has no ground truth', 'hr/bird.png has no image']
     """
     check_unique_stems(hr)
+    find = _finder(hr)
     claims: dict[Path, dict[Path, int]] = {truth: {} for truth in hr}  # by which rule an image fits
     problems = []
     for image in sr:
-        rule, truths = _truths(image.stem, hr)
+        rule, truths = find(image.stem)
         if len(truths) == 1:
             claims[truths[0]][image] = rule
         elif truths:
@@ -63,23 +66,34 @@ def pair_by_name(sr: Sequence[Path], hr: Sequence[Path]) -> tuple[dict[Path, Pat
     return pairs, problems
 
 
-def _truths(stem: str, hr: Sequence[Path]) -> tuple[int, list[Path]]:
-    """Find what a name fits by the first rule that fits anything, and the number of the rule."""
-    if same := [truth for truth in hr if truth.stem == stem]:
-        return 0, same
-    bases = {truth: _base(truth.stem) for truth in hr}
-    if same := [truth for truth, base in bases.items() if base == _base(stem)]:
-        return 1, same
-    begin = [truth for truth, base in bases.items() if re.match(rf"{re.escape(base)}[ ._-]", stem.casefold())]
-    longest = max((len(bases[truth]) for truth in begin), default=0)
-    return 2, [truth for truth in begin if len(bases[truth]) == longest]
+def _finder(hr: Sequence[Path]) -> Callable[[str], tuple[int, list[Path]]]:
+    """Make a function that finds what a name fits, and the number of the rule by which it does."""
+    stems, bases = {truth.stem: truth for truth in hr}, defaultdict(list)
+    for truth in hr:
+        bases[_base(truth.stem)].append(truth)
+
+    def find(stem: str) -> tuple[int, list[Path]]:
+        if stem in stems:
+            return 0, [stems[stem]]
+        if found := bases.get(_base(stem)):
+            return 1, found
+        name = _normal(stem)
+        begins = [name[: mark.start()] for mark in re.finditer("[ ._-]", name)]
+        return 2, next((bases[begin] for begin in reversed(begins) if begin in bases), [])
+
+    return find
 
 
 def _base(stem: str) -> str:
     """Take the suffixes off a name, but never the whole of it."""
     while (shorter := _SUFFIX.sub("", stem)) != stem and shorter:
         stem = shorter
-    return stem.casefold()
+    return _normal(stem)
+
+
+def _normal(stem: str) -> str:
+    """Spell a name in one way: systems differ in case, and in how they write accents."""
+    return unicodedata.normalize("NFC", stem).casefold()
 
 
 def _listed(paths: Sequence[Path]) -> str:
