@@ -3,17 +3,18 @@
 import io
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 
 import pytest
 
+import vdsrlib
 from vdsrlib.cli import console
 from vdsrlib.imaging.image_file import save_image
-
-"""What is printed is read, or not, by other programs."""
 
 
 @pytest.mark.parametrize("buffered", [True, False])
@@ -73,3 +74,25 @@ def test_a_line_is_one_write(monkeypatch):
     console.prepare_streams()
     print("1/6 depth 2")
     assert writes == [b"1/6 depth 2\n"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_a_stop_during_the_first_second_is_silent(cli_environment, tmp_path, name, status):
+    """NumPy and PyTorch, left half imported, fail in ways of their own."""
+    command = [sys.executable, "-m", "vdsrlib", "doctor"]
+    for tenths in (4, 7, 10):
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = subprocess.Popen(command, cwd=tmp_path, env=cli_environment, text=True, **pipes)
+        time.sleep(tenths / 10)
+        process.send_signal(getattr(signal, name))
+        _, error = process.communicate(timeout=60)
+        assert (process.returncode, error) in ((status, ""), (0, "")), f"{tenths / 10} s"
+
+
+def test_version(call_cli, capsys):
+    with pytest.raises(SystemExit):
+        call_cli("--version")
+    assert capsys.readouterr().out == f"vdsrlib {vdsrlib.__version__}\n"

@@ -367,7 +367,7 @@ class TestCache:
             {"weights": "b" * 64},
             {"how": self_ensemble},
         ],
-        ids=str,
+        ids=lambda change: next(iter(change)),
     )
     def test_every_change_is_scored_anew(self, score, change):
         score()

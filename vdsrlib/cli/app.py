@@ -3,6 +3,7 @@
 import os
 import signal
 
+import vdsrlib
 from vdsrlib.cli import data, doctor, evaluate, export, features, score, study, train, upscale
 from vdsrlib.cli.console import (
     as_sentence,
@@ -13,7 +14,7 @@ from vdsrlib.cli.console import (
 from vdsrlib.cli.parser import Parser
 from vdsrlib.errors import InputError, MainProcessError
 from vdsrlib.utils.logs import print_log
-from vdsrlib.utils.signals import exit_on_terminate
+from vdsrlib.utils.signals import exit_cleanly
 
 COMMANDS = (upscale, evaluate, score, train, study, features, export, data, doctor)
 
@@ -21,6 +22,7 @@ COMMANDS = (upscale, evaluate, score, train, study, features, export, data, doct
 def build_parser() -> Parser:
     """Build the parser of all commands."""
     parser = Parser(prog="vdsr", description="Very deep super-resolution (VDSR).")
+    parser.add_argument("--version", action="version", version=f"vdsrlib {vdsrlib.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
     for command in COMMANDS:
         command.add_parser(commands)
@@ -53,12 +55,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(argv: list[str] | None = None) -> int:
-    """Run a command as a program: prepare the streams, and end cleanly at a scheduler's SIGTERM."""
+    """Run a command as a program: prepare the streams, and end cleanly at Ctrl-C or a scheduler's SIGTERM."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number and signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves it
+            signal.signal(number, exit_cleanly)
     prepare_streams()
-    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP, and nohup ignores it
-        number = getattr(signal, name, None)
-        if number and signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, exit_on_terminate)
     try:
         return main(argv)
     finally:

@@ -13,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from types import FrameType
 from typing import Any, NoReturn
 
 import torch
@@ -30,7 +31,7 @@ from vdsrlib.models.checkpoint import Checkpoint
 from vdsrlib.utils.atomic import check_overwrite
 from vdsrlib.utils.device import choose_device
 from vdsrlib.utils.locks import claim
-from vdsrlib.utils.signals import exit_on_terminate
+from vdsrlib.utils.signals import exit_cleanly
 
 
 @dataclass(frozen=True)
@@ -198,11 +199,15 @@ def _start_worker(arguments: argparse.Namespace, threads: int) -> None:
     signal.signal(signal.SIGTERM, _stop)  # until now, it ends the process at once
 
 
-def _stop(number: int, frame: object) -> NoReturn:
+def _stop(number: int, frame: FrameType | None) -> None:
     """End the work on an image, and let nothing follow."""
     global _upscale
-    _upscale = partial(exit_on_terminate, number)
-    exit_on_terminate(number, frame)
+
+    def refuse(job: Job) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    _upscale = refuse
+    exit_cleanly(number, frame)
 
 
 def _work(job: Job) -> Outcome:

@@ -4,7 +4,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from types import FrameType
 
 DEFERRED = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
@@ -38,6 +38,24 @@ def deferred_signals() -> Iterator[list[int]]:
         raise KeyboardInterrupt if received[0] == signal.SIGINT else SystemExit(128 + received[0])
 
 
-def exit_on_terminate(number: int, _: object) -> NoReturn:
-    """Let a scheduler's stop unwind, as Ctrl-C does, so that nothing half-written stays behind."""
-    raise SystemExit(128 + number)
+def exit_cleanly(number: int, frame: FrameType | None) -> None:
+    """Let a stop unwind the program, so that nothing half-written stays behind.
+
+    An import is ended first. NumPy and PyTorch, left half imported, fail in ways of their own.
+    """
+    if _is_importing(frame):
+        later = threading.Timer(0.02, signal.raise_signal, [number])
+        later.daemon = True
+        later.start()
+    elif number == signal.SIGINT:
+        raise KeyboardInterrupt
+    else:
+        raise SystemExit(128 + number)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
