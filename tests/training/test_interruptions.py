@@ -5,10 +5,12 @@ import signal
 import subprocess
 import time
 
+import numpy as np
 import pytest
 
 from training.runs import identical, saved_step, scalars, weights
 from vdsrlib.errors import InputError
+from vdsrlib.imaging.image_file import read_image, save_image
 from vdsrlib.training import run_state
 
 
@@ -127,3 +129,37 @@ class TestInterrupted:
         resumed = train(report=lines.append)
         assert lines[0].startswith("Going on from step 11 of 30")
         assert identical(weights(resumed), weights(train(name="whole")))
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    @pytest.mark.parametrize("step", [15, 30])
+    def test_signal_in_a_validation(self, train, number, step):
+        """Heard between two images, in the last validation too; the scores are those of the whole run."""
+
+        def once(line: str) -> None:
+            if line.startswith(f"step {step}/"):  # which is said before the validation begins
+                signal.raise_signal(number)
+
+        with pytest.raises((KeyboardInterrupt, SystemExit)) as caught:
+            train(validate_every=15, report=once)
+        assert getattr(caught.value, "code", None) in (None, 128 + number)
+        resumed, whole = train(validate_every=15), train(name="whole", validate_every=15)
+        assert identical(weights(resumed), weights(whole))
+        assert resumed.validation == whole.validation
+        assert resumed.history == whole.history
+
+    def test_terminated_in_the_last_validation(self, tmp_path, command, quiet, images):
+        """However long it would take, it ends after the image that it is at."""
+        folder = shutil.copytree(images, tmp_path / "copy")
+        image = np.tile(read_image(folder / "a.png"), (4, 4, 1))
+        for i in range(30):
+            save_image(folder / "Set5" / f"{i}.png", image)
+        words = command("run", steps=20, **{"data-path": folder})
+        with subprocess.Popen(words, **quiet) as process:
+            assert any(line.startswith("step 20/20  loss") for line in process.stdout)
+            time.sleep(0.5)
+            process.send_signal(signal.SIGTERM)
+            output = process.stdout.read()
+        assert process.returncode == 128 + signal.SIGTERM
+        assert "against interpolation" not in output  # what a validation says that reached its end
+        assert "Stopped after step 20; the same command goes on from there." in output
+        assert not (tmp_path / "run" / "run.json").exists()

@@ -70,3 +70,44 @@ class TestStore:
         with pytest.raises(InputError, match=r"Cannot write .*store"), full_disk():
             train(store=tmp_path / "store")
         assert [path.name for path in (tmp_path / "store").iterdir()] == ["lock"]
+
+    @pytest.mark.parametrize("name", ["hr", "ilr", "index.json"])
+    def test_truncated(self, train, tmp_path, name):
+        """Found before the first step; to read beyond the end of a mapped file would kill the process."""
+        train(name="first", store=tmp_path / "store")
+        (folder,) = (path for path in (tmp_path / "store").iterdir() if path.is_dir())
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[: len(content) // 2])
+        with pytest.raises(InputError, match=r"is damaged .* remove it, and it is prepared again"):
+            train(name="second", store=tmp_path / "store")
+
+    def test_wherever_temporary_files_lie(self, tmp_path, command, quiet):
+        """Neither a socket, whose path must be short, nor shared memory is needed to read ahead."""
+        long = tmp_path / ("t" * 100)
+        long.mkdir()
+        words = command("run", steps=20, store=tmp_path / "store")
+        done = subprocess.run(
+            words, stderr=subprocess.PIPE, **{**quiet, "env": {**quiet["env"], "TMPDIR": str(long)}}
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "MiB on disk" in done.stdout
+
+    def test_unexpected_error_ends_at_once(self, tmp_path, command, quiet):
+        """Whatever a reading thread raises ends the program, and leaves no process behind."""
+        script = tmp_path / "script.py"
+        script.write_text(
+            "import sys\n"
+            "from vdsrlib.cli.app import main\n"
+            "from vdsrlib.training.patches import TrainingSet\n"
+            "cut, calls = TrainingSet._cut, []\n"
+            "def broken(self, *numbers):\n"
+            "    calls.append(0)\n"
+            "    assert len(calls) < 20, 'broken'\n"
+            "    return cut(self, *numbers)\n"
+            "TrainingSet._cut = broken\n"
+            "sys.exit(main())\n"
+        )
+        words = [sys.executable, script, *command("run", store=tmp_path / "store")[3:]]
+        done = subprocess.run(words, timeout=60, stderr=subprocess.PIPE, start_new_session=True, **quiet)
+        assert done.returncode == 1
+        assert "AssertionError: broken" in done.stderr

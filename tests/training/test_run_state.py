@@ -8,6 +8,15 @@ import torch
 from training.runs import TINY, identical, left, weights
 from vdsrlib.errors import InputError
 from vdsrlib.imaging.image_file import save_image
+from vdsrlib.training import network, step
+
+
+def interrupt_at(number: int):
+    def report(line: str) -> None:
+        if line.startswith(f"step {number}/"):
+            raise KeyboardInterrupt
+
+    return report
 
 
 class TestRefused:
@@ -88,6 +97,108 @@ class TestRefused:
         with pytest.raises(InputError, match="file"):
             train(name=folders["ckpt"].name, logs_path=folders["logs"], report=lines.append)
         assert not any(line.startswith("step") for line in lines)
+
+
+class TestSomebodyElses:
+    """Weights are never replaced by a run that did not make them."""
+
+    def test_finished_run_without_its_state(self, train, tmp_path):
+        """run.json is enough to know it by."""
+        first = train()
+        (tmp_path / "run" / "state.pt").unlink()
+        content, lines = first.weights.read_bytes(), []
+        again = train(report=lines.append)
+        assert (again.history, again.validation) == (first.history, first.validation)
+        assert "holds this run, finished" in lines[0]
+        with pytest.raises(InputError, match="run with another seed; give another folder"):
+            train(TINY.replace(seed=5))
+        assert first.weights.read_bytes() == content
+
+    def test_other_images_without_a_state(self, train, tmp_path, images):
+        train()
+        (tmp_path / "run" / "state.pt").unlink()
+        folder = shutil.copytree(images, tmp_path / "copy")
+        (folder / "a.png").unlink()
+        with pytest.raises(InputError, match="run with another images; give another folder"):
+            train(data=folder)
+
+    def test_weights_alone(self, train, tmp_path):
+        other = train(name="other")
+        (tmp_path / "run").mkdir()
+        target = shutil.copy(other.weights, tmp_path / "run")
+        with pytest.raises(InputError, match=r"weights\.safetensors has no run\.json that says whose"):
+            train()
+        assert identical(weights(target), weights(other))
+
+    def test_weights_beside_an_interrupted_run(self, train, tmp_path):
+        other = train(TINY.replace(seed=3), name="other")
+        with pytest.raises(KeyboardInterrupt):
+            train(report=interrupt_at(20))
+        shutil.copy(other.weights, tmp_path / "run")
+        with pytest.raises(InputError, match=r"weights\.safetensors is not of the run in its folder"):
+            train()
+
+    def test_run_that_ended_before_it_wrote_its_record(self, train, tmp_path):
+        run = train()
+        wanted = weights(run)
+        (tmp_path / "run" / "run.json").unlink()
+        assert identical(weights(train()), wanted)
+        assert (tmp_path / "run" / "run.json").exists()
+
+    @pytest.mark.parametrize("content", ["", "[]", '{"recipe": "mine"}', '{"recipe": {}}'])
+    def test_run_json_of_something_else(self, train, tmp_path, content):
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "run.json").write_text(content)
+        with pytest.raises(InputError, match=r"run\.json is no record of a training; give another folder"):
+            train()
+
+
+class TestMoreSteps:
+    STEPPED = TINY.replace(decay_steps=12, decay_factor=0.5)
+
+    def test_are_the_run_that_had_them_from_the_beginning(self, train):
+        train(self.STEPPED)
+        lines = []
+        longer = train(self.STEPPED.replace(steps=45), report=lines.append)
+        assert lines[0].startswith("Going on from step 30 of 45")
+        assert identical(weights(longer), weights(train(self.STEPPED.replace(steps=45), name="whole")))
+
+    def test_where_the_schedule_depends_on_them(self, train):
+        train()
+        with pytest.raises(InputError, match="another steps; give another folder, and its weights as init"):
+            train(TINY.replace(steps=45))
+
+    def test_fewer_than_were_made(self, train):
+        train(self.STEPPED)
+        with pytest.raises(InputError, match="another steps; give another folder"):
+            train(self.STEPPED.replace(steps=20))
+
+
+@pytest.mark.parametrize(("began", "now"), [(True, False), (False, True)])
+def test_precision_is_that_in_which_the_run_began(train, monkeypatch, began, now):
+    """With "auto", on a machine with units for bfloat16 and on one without."""
+    recipe = TINY.replace(precision="auto")
+    whole = train(TINY.replace(precision="bfloat16" if began else "float32"), name="whole")
+    monkeypatch.setattr(network, "fast_in_bfloat16", lambda _: began)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, report=interrupt_at(20))
+    monkeypatch.setattr(network, "fast_in_bfloat16", lambda _: now)
+    assert identical(weights(train(recipe)), weights(whole))
+
+
+class TestMemory:
+    def test_more_than_there_is(self, train):
+        """The batch alone would take 80 TB."""
+        with pytest.raises(InputError, match=r"10000000000000 patches of 16 x 16 .* a smaller batch_size"):
+            train(TINY.replace(batch_size=10**13))
+
+    def test_of_a_gpu(self, train, monkeypatch):
+        def full(*_):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+        monkeypatch.setattr(step, "forward_backward", full)
+        with pytest.raises(InputError, match="needs more memory than there is; a smaller batch_size"):
+            train()
 
 
 def test_full_disk(train, tmp_path, full_disk):

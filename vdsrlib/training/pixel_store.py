@@ -94,7 +94,7 @@ def load_pixels(
     bar = tqdm(paths, "Decode and degrade", disable=not progress, leave=False)
     prepare = partial(_prepare, recipe, bar, skip_broken)
     if store is not None:
-        return _open(_find_or_write(user_path(store) / _key(recipe, paths, skip_broken), prepare))
+        return _open(_find_or_write(user_path(store) / _key(recipe, paths, skip_broken), prepare), recipe)
     hr, ilr = io.BytesIO(), io.BytesIO()
     index = prepare(hr, ilr)
     return Pixels(
@@ -182,15 +182,26 @@ def _write(folder: Path, prepare: Callable[[BinaryIO, BinaryIO], Index]) -> None
         temporary.chmod(0o700 | mode | (mode & 0o444) >> 2)
 
 
-def _open(folder: Path) -> Pixels:
-    index = Index(**json.loads((folder / "index.json").read_text(encoding="utf-8")))
-    index.sizes = [(height, width) for height, width in index.sizes]  # which JSON makes lists
-    return Pixels(
-        _memory_mapped(folder / "hr", torch.uint8),
-        _memory_mapped(folder / "ilr", torch.float32),
-        index,
-        folder,
-    )
+def _open(folder: Path, recipe: Recipe) -> Pixels:
+    """Map the files of a folder, whose lengths must be those of its index: to read beyond an end is fatal."""
+    try:
+        index = Index(**json.loads((folder / "index.json").read_text(encoding="utf-8")))
+        index.sizes = [(int(height), int(width)) for height, width in index.sizes]  # which JSON makes lists
+        samples = get_protocol(recipe.protocol).channels * sum(
+            height * width for height, width in index.sizes
+        )
+        wanted = {"hr": samples, "ilr": 0 if recipe.degrade_patch else 4 * len(recipe.scales) * samples}
+        for name, length in wanted.items():
+            if (found := (folder / name).stat().st_size) != length:
+                raise InputError(f"{name} has {found} bytes, not {length}")
+        return Pixels(
+            _memory_mapped(folder / "hr", torch.uint8),
+            _memory_mapped(folder / "ilr", torch.float32),
+            index,
+            folder,
+        )
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{folder} is damaged ({error}); remove it, and it is prepared again.") from error
 
 
 def _plane_bytes(image: np.ndarray) -> bytes:

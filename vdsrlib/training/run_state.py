@@ -1,9 +1,10 @@
 """What a training run changes and leaves behind: its state, its record, and the files of both."""
 
 import io
+import json
 import math
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from filelock import Timeout
 
 from vdsrlib.errors import InputError
 from vdsrlib.models.checkpoint import Checkpoint
+from vdsrlib.models.checkpoint import load as load_checkpoint
 from vdsrlib.training.network import build_network, load_initial_weights
 from vdsrlib.training.optimizer import Optimizer
 from vdsrlib.training.recipe import Recipe
@@ -138,30 +140,58 @@ class RunFolder:
         with atomic(self.state) as temporary:
             temporary.write_bytes(buffer.getvalue())
 
-    def load_state(self, identity: dict[str, Any]) -> dict[str, Any] | None:
-        """Read the saved state, if there is one.
-
-        Args:
-            identity: of the run that is wanted: its recipe, images, validation set and initial weights.
+    def read(self) -> "SavedRun | None":
+        """Read what the folder holds of a run; None where it holds nothing that a run would replace.
 
         Raises:
-            InputError: the file is damaged, or of another run.
+            InputError: a file is damaged, or there are weights that no run here made.
         """
+        state, record = self._read_state(), self._read_record()
+        if state:
+            identity = state["identity"]
+        elif record:
+            identity = {
+                **record["recipe"],
+                "init": record.get("init", {}).get("sha256"),
+                "validation_set": record["validation_set"],
+                **({"images": record["images_sha256"]} if "images_sha256" in record else {}),
+            }
+        elif self.weights.exists():
+            raise InputError(f"{self.weights} has no run.json that says whose it is; give another folder.")
+        else:
+            return None
+        if state and not record and self.weights.exists() and not self._made_weights(identity):
+            raise InputError(f"{self.weights} is not of the run in its folder; give another folder.")
+        # A state or record from before a field existed has its default.
+        defaults = {"init": None, **Recipe(name="").model_dump(mode="json")}
+        return SavedRun(self, {**defaults, **identity}, state, record if self.weights.exists() else None)
+
+    def _read_state(self) -> dict[str, Any] | None:
         if not self.state.exists():
             return None
-        # A state from before a field existed has its default.
-        defaults = {"init": None, **Recipe(name="").model_dump(mode="json")}
         try:
             state = torch.load(self.state, map_location="cpu", weights_only=True)
-            found = {**defaults, **state["identity"]}
+            state["identity"], state["step"]
+            return state
         except Exception as error:  # unpickling fails in as many ways as there are damages
             raise InputError(f"{self.state} is damaged ({error}); remove it to start again.") from error
-        changed = [name for name, value in identity.items() if found.get(name) != value]
-        if changed:
-            raise InputError(
-                f"{self.path} holds a run with another {', '.join(changed)}; give another folder."
-            )
-        return state
+
+    def _read_record(self) -> dict[str, Any] | None:
+        if not self.record.exists():
+            return None
+        try:
+            record = json.loads(self.record.read_text(encoding="utf-8"))
+            dict(record["recipe"]), record["validation_set"], record["history"], record["validation"]
+            return record
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{self.record} is no record of a training; give another folder.") from error
+
+    def _made_weights(self, identity: dict[str, Any]) -> bool:
+        """Whether a run that ended before it wrote its record made the weights."""
+        with suppress(InputError):
+            recipe = load_checkpoint(self.weights, "cpu").info["recipe"]
+            return all(identity.get(name) == value for name, value in dict(recipe).items())
+        return False
 
     def restore(self, state: TrainingState, saved: dict[str, Any]) -> None:
         """Set the state to the saved one.
@@ -176,9 +206,45 @@ class RunFolder:
                 f"{self.state} is of another version of this program; remove it to start again."
             ) from error
 
-    def is_complete(self) -> bool:
-        """Whether the result of a run is there."""
-        return self.weights.exists() and self.record.exists()
+
+@dataclass
+class SavedRun:
+    """A run that a folder holds, finished or not.
+
+    Attributes:
+        folder: where it is.
+        identity: its recipe, initial weights, images and validation set.
+        state: to resume from, if it is there.
+        record: of its result, if that is there.
+    """
+
+    folder: RunFolder
+    identity: dict[str, Any]
+    state: dict[str, Any] | None
+    record: dict[str, Any] | None
+
+    def check(self, wanted: dict[str, Any]) -> None:
+        """Raise InputError where this is not the run that is wanted, or one that more steps make it.
+
+        More steps continue a run where the learning rates of the steps made stay what they were: a cosine
+        stretches with the number of steps.
+        """
+        changed = [name for name, value in wanted.items() if self.identity.get(name, value) != value]
+        extends = self.state and wanted["decay_steps"] and wanted["steps"] >= self.state["step"]
+        if not changed or (changed == ["steps"] and extends):
+            return
+        further = ", and its weights as init to train it further" if changed == ["steps"] else ""
+        raise InputError(
+            f"{self.folder.path} holds a run with another {', '.join(changed)}; give another folder{further}."
+        )
+
+    def result(self, steps: int) -> Run | None:
+        """Return the run where it is finished, with so many steps."""
+        if self.record is None or self.record["recipe"].get("steps") != steps:
+            return None
+        if self.state is not None and self.state["step"] != steps:
+            return None
+        return Run(self.folder.weights, self.record["history"], self.record["validation"])
 
 
 def check_finite(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vdsrlib.datasets.catalog import training_images
-from vdsrlib.errors import InputError
+from vdsrlib.errors import InputError, explain_out_of_memory
 from vdsrlib.imaging.image_file import save_image
 from vdsrlib.models import checkpoint
 from vdsrlib.training.dead_maps import reinitialise_dead_maps
@@ -21,8 +21,8 @@ from vdsrlib.training.network import with_precision
 from vdsrlib.training.pace import Pace
 from vdsrlib.training.patches import TrainingSet
 from vdsrlib.training.recipe import Recipe
-from vdsrlib.training.run_state import Run, RunFolder, TrainingState, check_finite
-from vdsrlib.training.step import Step, build_step
+from vdsrlib.training.run_state import Run, RunFolder, SavedRun, TrainingState, check_finite
+from vdsrlib.training.step import build_step
 from vdsrlib.training.validation import Images, Validation, Validator, sample_patches
 from vdsrlib.utils.atomic import write_json
 from vdsrlib.utils.device import choose_device, device_name, versions
@@ -58,6 +58,10 @@ class Options:
         if self.save_every < 1:
             raise InputError(f"save_every must be a whole number from 1 up, got {self.save_every}.")
 
+    def compiles_on(self, device: torch.device) -> bool:
+        """Whether the network runs through torch.compile on this device."""
+        return device.type == "cuda" if self.compiled is None else self.compiled
+
 
 def train(
     recipe: Recipe,
@@ -92,9 +96,10 @@ def train(
 
     Raises:
         Diverged: the loss or a weight is no longer finite; the last saved state is kept.
-        InputError: images or folders are unusable, ``init`` is no network as the recipe asks for, the folder
-            holds a run of another recipe, from other weights, of other images or of another validation set,
-            or another process trains there.
+        InputError: images or folders are unusable, ``init`` is no network as the recipe asks for, memory is
+            short, another process trains in the folder, or it holds weights of another run: of another
+            recipe, initial weights, images or validation set. (More steps continue a run, unless its
+            learning rate falls along a cosine.)
     """
     where = world.device if world else choose_device(device)
     with nullcontext(world) if world else init_distributed(where) as joined:
@@ -102,16 +107,30 @@ def train(
             raise InputError(
                 f"batch_size must be a multiple of the {joined.size} processes, got {recipe.batch_size}."
             )
-        with nullcontext() if joined.is_main else mute_log():
+        files = RunFolder(folder)
+        saved = joined.broadcast_from_main(files.read)
+        if saved and recipe.precision == "auto":  # a run goes on in the precision that it began with
+            recipe = recipe.replace(precision=saved.identity["precision"])
+        with nullcontext() if joined.is_main else mute_log(), explain_out_of_memory(*_room(recipe)):
             return _Training(
                 with_precision(recipe, joined.device),
                 joined,
-                RunFolder(folder),
+                files,
+                saved,
                 data if isinstance(data, tuple) else training_images(data),
                 Validator(recipe, validation, None if isinstance(data, tuple) else data),
-                checkpoint.load(init) if init else None,
+                checkpoint.load(init, "cpu") if init else None,
                 options,
             ).run()
+
+
+def _room(recipe: Recipe) -> tuple[str, str]:
+    """Name what needs memory, and how it needs less."""
+    side = recipe.patch_size
+    return (
+        f"training with batches of {recipe.batch_size} patches of {side} x {side} pixels",
+        "a smaller batch_size, patch_size or width may do, or a store for the pixels of the images",
+    )
 
 
 class _Training:
@@ -122,6 +141,7 @@ class _Training:
         recipe: Recipe,
         world: World,
         folder: RunFolder,
+        saved: SavedRun | None,
         images: Images,
         validator: Validator,
         init: checkpoint.Checkpoint | None,
@@ -136,19 +156,19 @@ class _Training:
             "images": hash_files(self.paths),
             "validation_set": validator.name,
         }
+        if saved:
+            saved.check(self.identity)
+        self.saved = saved
         self.state = TrainingState(recipe, folder.weights, world.device, init)
 
     def run(self) -> Run:
         """Resume where there is a state, train, and write the result."""
         state, folder, world = self.state, self.folder, self.world
-        saved, complete = world.broadcast_from_main(
-            lambda: (folder.load_state(self.identity), folder.is_complete())
-        )
-        if saved and saved["step"] == self.recipe.steps and complete:
+        if self.saved and (finished := self.saved.result(self.recipe.steps)):
             logger.info(f"{folder.path} holds this run, finished; remove the folder to run it again.")
-            return Run(folder.weights, saved["history"], saved["validation"])
-        if saved:
-            folder.restore(state, saved)
+            return finished
+        if self.saved and self.saved.state:
+            folder.restore(state, self.saved.state)
             logger.info(f"Going on from step {state.step} of {self.recipe.steps} in {folder.path}.")
         world.broadcast_from_main(self.validator.check_images)
         self.data = _load_data(self.recipe, self.data_name, self.paths, self.world, self.options)
@@ -173,7 +193,13 @@ class _Training:
         recipe, state, world = self.recipe, self.state, self.world
         if state.step and self.validator.is_due(state) and not self.validate(signals):
             return False
-        make_step = self.build_step()
+        make_step = build_step(
+            recipe,
+            state,
+            compiled=self.options.compiles_on(world.device),
+            distributed=world.size > 1,
+            graph=world.size == 1 and self.data.pixels.folder is None,
+        )
         losses: list[Tensor] = []
         pace, started = Pace(state.step), time.perf_counter() - state.seconds
         steps = range(state.step, recipe.steps)
@@ -203,17 +229,6 @@ class _Training:
             if stopping:
                 return False
         return True
-
-    def build_step(self) -> Step:
-        """Build the function that makes a step, as fast as the device allows."""
-        compiled, alone = self.options.compiled, self.world.size == 1
-        return build_step(
-            self.recipe,
-            self.state,
-            compiled=self.world.device.type == "cuda" if compiled is None else compiled,
-            distributed=not alone,
-            graph=alone and self.data.pixels.folder is None,
-        )
 
     def record(self, losses: Sequence[Tensor], learning_rate: float) -> None:
         """Record the mean loss since the last record; raise Diverged where it is not finite."""
@@ -260,6 +275,7 @@ class _Training:
         save_image(self.folder.samples, sample_patches(self.state.ema_model, self.data))
         record = {
             **info,
+            "images_sha256": self.identity["images"],
             "validation_set": self.validator.name,
             "weights": {"file": self.folder.weights.name, "sha256": hash_file(self.folder.weights)},
             "history": run.history,

@@ -1,5 +1,6 @@
 """Lock a file between processes, or claim one that is to be made."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from vdsrlib.errors import WriteError
+from vdsrlib.errors import InputError, WriteError
 from vdsrlib.utils.hashing import hash_bytes
 
 
@@ -22,6 +23,7 @@ def file_lock(lock: Path, timeout: float = -1) -> Iterator[None]:
     Raises:
         Timeout: another process held it for ``timeout`` seconds.
         WriteError: the folder cannot be written.
+        InputError: its file system has no locks.
     """
     held = FileLock(lock)
     try:
@@ -29,12 +31,21 @@ def file_lock(lock: Path, timeout: float = -1) -> Iterator[None]:
         held.acquire(timeout)
     except Timeout:  # an OSError, too
         raise
+    except NotImplementedError as error:  # what filelock makes of ENOSYS
+        raise InputError(_no_locks(lock.parent, "not implemented")) from error
     except OSError as error:
-        raise WriteError(f"Cannot write {lock.parent}: {error.strerror or error}.") from error
+        reason = error.strerror or str(error)
+        if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP):
+            raise InputError(_no_locks(lock.parent, reason)) from error
+        raise WriteError(f"Cannot write {lock.parent}: {reason}.") from error
     try:
         yield
     finally:
         held.release()
+
+
+def _no_locks(folder: Path, reason: str) -> str:
+    return f"{folder} lies on a file system that locks no files ({reason}); give a folder on another one."
 
 
 @contextmanager
