@@ -10,9 +10,11 @@ import torch
 from vdsrlib.datasets.catalog import list_images
 from vdsrlib.errors import InputError
 from vdsrlib.evaluation.evaluate import evaluate
+from vdsrlib.evaluation.ground_truth import degrade_and_upscale
 from vdsrlib.inference import backends
 from vdsrlib.inference.options import InferenceOptions
 from vdsrlib.inference.predict import predict
+from vdsrlib.inference.upscale import upscale
 from vdsrlib.models import checkpoint
 from vdsrlib.protocol import PAPER
 
@@ -105,6 +107,35 @@ def test_a_runtime_that_breaks_is_not_used(make_model, monkeypatch):
         backends.prepare(make_model(), "openvino")
 
 
+PRIVATE = """
+import socket
+import sys
+import torch
+from vdsrlib.inference.backends import prepare
+from vdsrlib.models.vdsr import VDSR
+
+def refuse(*_, **__):
+    print("asked for a network")
+    raise OSError("no network")
+
+socket.socket.connect = socket.getaddrinfo = socket.create_connection = refuse
+prepare(VDSR(2, 4).eval(), sys.argv[1])(torch.rand(1, 1, 9, 9))
+"""
+
+
+@pytest.mark.parametrize("name", backends.BACKENDS)
+def test_nothing_is_reported_and_nothing_written(name, tmp_path, cli_environment):
+    """onnxruntime and OpenVINO would write an identity of the user at home, and send it with what is used."""
+    pytest.importorskip(name)
+    home = {variable: str(tmp_path) for variable in ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA")}
+    ours = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "ORT_DISABLE_TELEMETRY", "CI")
+    environment = {k: v for k, v in cli_environment.items() if k not in ours} | home
+    command = [sys.executable, "-c", PRIVATE, name]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (0, ""), run.stderr
+    assert list(tmp_path.rglob("*")) == []
+
+
 SIGNAL = """
 import signal
 from vdsrlib.inference.backends import prepare
@@ -135,7 +166,9 @@ def test_ctrl_c_after_openvino():
 def test_refusals(make_model, monkeypatch):
     with pytest.raises(InputError, match="unknown backend 'tensorrt'; choose auto, onnxruntime"):
         backends.prepare(make_model(), "tensorrt")
-    with pytest.raises(InputError, match="unknown precision 'half'; choose float32 or float16"):
+    with pytest.raises(
+        InputError, match="unknown precision 'half'; choose auto, float32, bfloat16 or float16"
+    ):
         backends.prepare(make_model(), "torch", "half")
     with pytest.raises(InputError, match="onnxruntime does not compute in float16; choose torch"):
         backends.prepare(make_model(), "onnxruntime", "float16")
@@ -185,16 +218,108 @@ def test_half_precision_costs_no_decibels(photo, name):
     assert half > whole - 0.002
 
 
-@pytest.mark.parametrize("bias", [100.0, 1e5])
-def test_half_precision_is_refused_where_it_loses_too_much(make_model, bias):
-    """Values so large that little of what is added to them stays, or that float16 has none for."""
+@pytest.fixture
+def small_check(monkeypatch):
+    """The check on a photograph, small enough for processors that have no units for bfloat16."""
+    monkeypatch.setattr(backends, "CHECKED_SIDE", 48)
+
+
+@pytest.fixture
+def fragile(make_model):
+    """A network that loses much in a lower precision: little of what is added to its large values stays."""
     model = make_model()
     with torch.no_grad():
-        model.conv["2"].bias.fill_(bias)
+        model.conv["2"].bias.fill_(100.0)
         model.conv["3"].weight[:, ::2] = 1.0
         model.conv["3"].weight[:, 1::2] = -1.0
-    with pytest.raises(InputError, match=r"float16 differs from PyTorch in float32 by (0\.\d+|nan)"):
-        backends.prepare(model, "torch", "float16")
+    return model
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_a_precision_that_loses_too_much_is_refused(fragile, small_check, precision):
+    with pytest.raises(InputError, match=rf"{precision} differs from PyTorch in float32 by .* grey levels"):
+        backends.prepare(fragile, "torch", precision)
+
+
+def test_half_precision_is_refused_where_it_overflows(fragile, small_check):
+    with torch.no_grad():
+        fragile.conv["2"].bias.fill_(1e5)
+    with pytest.raises(InputError, match=r"float16 differs .* by nan grey levels"):
+        backends.prepare(fragile, "torch", "float16")
+
+
+def test_auto_goes_back_to_float32_and_says_so(fragile, small_check, monkeypatch):
+    monkeypatch.delenv("VDSR_PRECISION")
+    monkeypatch.setattr(backends, "fast_in_bfloat16", lambda device: True)
+    monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: None)
+    with pytest.warns(
+        UserWarning, match=r"torch in bfloat16 differs .*; the next backend is torch in float32"
+    ):
+        network = backends.prepare(fragile, "auto", "auto")
+    ilr = torch.rand(1, 1, 9, 9)
+    torch.testing.assert_close(network(ilr), fragile(ilr).detach(), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["torch", "openvino"])
+@pytest.mark.parametrize("weights", ["vdsr", "vdsr-rgb"])
+def test_bfloat16_costs_a_fraction_of_a_grey_level(photo, small_check, weights, name):
+    pytest.importorskip(name)
+    net = checkpoint.load(weights, "cpu")
+    hr, _, ilr = net.protocol.pair(photo[:49, :62], 2)
+    fast, exact = (
+        predict(net.model, ilr, net.protocol, InferenceOptions(name, precision))
+        for precision in ("bfloat16", "float32")
+    )
+    assert np.square(fast - exact).mean() ** 0.5 < 0.2 / 255
+    scores = [net.protocol.score(sr, hr, 2).psnr for sr in (fast, exact)]
+    assert scores[0] == pytest.approx(scores[1], abs=0.02)
+    white = np.full_like(ilr, 0.998)  # which bfloat16 alone takes for 1
+    again, wanted = (
+        predict(net.model, white, net.protocol, InferenceOptions(name, precision))
+        for precision in ("bfloat16", "float32")
+    )
+    np.testing.assert_allclose(again, wanted, rtol=0, atol=0.3 / 255)
+
+
+def test_an_input_in_two_parts(make_model):
+    """bfloat16 has 8 bits of mantissa, and two of them 16; the first layer adds the parts."""
+    model, ilr = make_model(3), torch.rand(1, 3, 9, 11)
+    parts = backends._split_input(ilr)
+    assert torch.equal(parts[:, :3] + parts[:, 3:], ilr)
+    assert torch.equal(parts[:, :3].bfloat16().float(), parts[:, :3])
+    torch.testing.assert_close(
+        parts.bfloat16().float()[:, :3] + parts[:, 3:].bfloat16(), ilr, rtol=0, atol=1e-5
+    )
+    wide = backends._with_split_input(model)
+    torch.testing.assert_close(wide(parts), model.residual(ilr), rtol=0, atol=1e-6)
+
+
+def test_what_auto_tries(monkeypatch):
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: name)
+    exact = (("onnxruntime", "float32"), ("openvino", "float32"), ("torch", "float32"))
+    monkeypatch.setattr(backends, "fast_in_bfloat16", lambda device: False)
+    assert backends.candidates(cpu, "auto", "auto") == exact
+    monkeypatch.setattr(backends, "fast_in_bfloat16", lambda device: True)
+    fast = (("openvino", "bfloat16"), ("torch", "bfloat16"))
+    assert backends.candidates(cpu, "auto", "auto") == (*fast, *exact)
+    assert backends.candidates(cpu, "auto", "float32") == exact
+    assert backends.candidates(cpu, "onnxruntime", "auto") == exact[:1]
+    assert backends.candidates(cpu, "openvino", "auto") == (fast[0], exact[1])
+    assert backends.candidates(cuda, "auto", "auto") == (("torch", "float16"), ("torch", "float32"))
+    assert backends._names("auto", "auto") == ("auto", "float32")  # by the variable that the suite sets
+    monkeypatch.delenv("VDSR_PRECISION")
+    assert backends._names("auto", "auto") == ("auto", "auto")
+
+
+def test_enlarging_takes_auto_and_scoring_float32(photo, make_net, monkeypatch):
+    asked = []
+    monkeypatch.setattr(backends, "_names", lambda *names: asked.append(names) or ("torch", "float32"))
+    net = make_net()
+    upscale(net, photo[:9, :9], scale=2)
+    predict(net.model, photo[:9, :9, 0] / 255, net.protocol)
+    degrade_and_upscale(net, photo[:40, :40], 2)
+    assert asked == [("auto", "auto"), ("auto", "float32"), ("auto", "float32")]
 
 
 @pytest.mark.gpu

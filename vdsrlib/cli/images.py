@@ -84,7 +84,9 @@ class Outcome:
 def load_network(arguments: argparse.Namespace) -> Checkpoint:
     """Load the network; refuse a backend or a precision before any work."""
     net = checkpoint.load(arguments.weights, choose_device(arguments.device))
-    prepare(net.model, arguments.backend, arguments.precision)
+    if arguments.ground_truth and arguments.precision == "auto":
+        arguments.precision = "float32"  # in which scores are computed
+    prepare(net.model, arguments.backend, arguments.precision, net.protocol)
     return net
 
 

@@ -67,7 +67,7 @@ def _add_options(parser: Parser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print a JSON object for each image")
     parser.add_argument("--backend", default="auto", help=f"auto, {', '.join(BACKENDS)}")
-    parser.add_argument("--precision", default="float32", help=", ".join(PRECISIONS))
+    parser.add_argument("--precision", default="auto", help=f"auto, {', '.join(PRECISIONS)}")
     parser.add_argument(
         "--memory",
         type=whole_number,

@@ -19,7 +19,8 @@ from vdsrlib.evaluation.images import check_unique_stems, find_images
 from vdsrlib.evaluation.methods import Method, enlarge
 from vdsrlib.evaluation.score import score_pair
 from vdsrlib.imaging.image_file import read_with_notes
-from vdsrlib.inference.predict import Predict, check_channels, predict, predict_luma
+from vdsrlib.inference.batches import check_channels
+from vdsrlib.inference.predict import Predict, predict, predict_luma
 from vdsrlib.models.checkpoint import Checkpoint, scale_advice
 from vdsrlib.protocol import PAPER, Protocol, Score, get_protocol
 from vdsrlib.utils.distributed import World

@@ -4,8 +4,9 @@ import numpy as np
 
 from vdsrlib.imaging.arrays import as_image
 from vdsrlib.imaging.colour import to_float
+from vdsrlib.inference.batches import check_channels
 from vdsrlib.inference.options import InferenceOptions
-from vdsrlib.inference.predict import Predict, check_channels, predict
+from vdsrlib.inference.predict import Predict, predict
 from vdsrlib.inference.upscale import Upscaled
 from vdsrlib.models.checkpoint import Checkpoint
 

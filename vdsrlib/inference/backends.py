@@ -1,27 +1,37 @@
 """Backends: PyTorch always, and on a CPU a faster runtime where one is installed.
 
-A backend computes the network in float32, and PyTorch also in float16, for the matrix units of a GPU. A
-backend is used only if it gives what PyTorch gives in float32, which is checked whenever it gets new weights.
-``pip install vdsrlib[fast]`` installs ONNX Runtime. tests/benchmarks/inference.py measures which backend is
-the fastest on a machine.
+Each computes the network in one or more precisions. What is asked for is checked whenever there are new
+weights, and used only if it gives what PyTorch gives in float32: float32 to the last digits, the others to a
+quarter of a grey level on a photograph.
+
+bfloat16 has 8 bits of mantissa: ILR near white would lose a grey level. The first layer therefore gets ILR as
+two channels, its bfloat16 part and the remainder, and the residual is added to ILR in float32.
 """
 
 import copy
 import functools
 import importlib.util
+import math
 import os
 import warnings
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from vdsrlib.datasets.catalog import embedded
 from vdsrlib.errors import InputError, Notice
+from vdsrlib.imaging.crops import crop, most_detailed_crop
+from vdsrlib.imaging.image_file import read_image
+from vdsrlib.inference.batches import from_batch, to_batch
 from vdsrlib.inference.onnx import to_onnx
 from vdsrlib.models.vdsr import VDSR
-from vdsrlib.utils.device import without_tf32
+from vdsrlib.protocol import PAPER, REPLICATION, Protocol
+from vdsrlib.utils.device import fast_in_bfloat16, without_tf32
+from vdsrlib.utils.extras import need
 from vdsrlib.utils.hashing import hash_bytes
 from vdsrlib.utils.parsing import unknown
 
@@ -31,16 +41,19 @@ Network = Callable[[Tensor], Tensor]
 BACKENDS = ("onnxruntime", "openvino", "torch")
 """In the order of choice."""
 
-PRECISIONS = ("float32", "float16")
+PRECISIONS = ("float32", "bfloat16", "float16")
 
 EXTRAS = {"onnxruntime": "fast", "openvino": "openvino"}
 """Which extra installs a backend: pip install 'vdsrlib[fast]'."""
 
 TOLERANCE = 1e-4  # of the range of an image: at 37 dB, noise of this size changes PSNR by 0.0003 dB
-HALF_TOLERANCE = 5e-4  # the same for float16, root mean square: at 37 dB, such noise costs 0.005 dB
+CHECKED_SIDE = 192  # pixels of the photograph's part on which the lower precisions are checked
+GREY_LEVELS, DECIBELS = 0.25, 0.005  # of the precisions below float32: root mean square, and PSNR
 
 
-def prepare(model: VDSR, backend: str | Network = "auto", precision: str = "float32") -> Network:
+def prepare(
+    model: VDSR, backend: str | Network = "auto", precision: str = "float32", protocol: Protocol | None = None
+) -> Network:
     """Return the network as a function that a backend computes.
 
     It is kept until the weights change, which is seen by their hash: calling again costs milliseconds.
@@ -49,7 +62,10 @@ def prepare(model: VDSR, backend: str | Network = "auto", precision: str = "floa
         model: on any device. On anything but the CPU, PyTorch computes it.
         backend: a name of ``BACKENDS``, or "auto" for the first of ``installed`` that is right. The variable
             VDSR_BACKEND takes the place of "auto". What is prepared already is given back.
-        precision: a name of ``PRECISIONS``; float16 is PyTorch's.
+        precision: a name of ``PRECISIONS``, or "auto" for the fastest that the device has units for and that
+            is right. The variable VDSR_PRECISION takes the place of "auto".
+        protocol: the one that the weights were trained under, for the check of the lower precisions. Default:
+            the published one with as many channels.
 
     Raises:
         InputError: the backend is unknown, not installed, not for this device or precision, or it computes
@@ -57,25 +73,33 @@ def prepare(model: VDSR, backend: str | Network = "auto", precision: str = "floa
     """
     if callable(backend):
         return backend
-    if backend == "auto":
-        backend = os.environ.get("VDSR_BACKEND") or "auto"
-    if backend not in ("auto", *BACKENDS):
-        raise unknown("backend", backend, ("auto", *BACKENDS))
-    if precision not in PRECISIONS:
-        raise unknown("precision", precision, PRECISIONS)
     device = next(model.parameters()).device
-    names = (backend,) if backend != "auto" else installed(device.type, precision)
+    rules = protocol or (PAPER if model.channels == 1 else REPLICATION)
+    wanted = candidates(device, *_names(backend, precision))
     weights, ready = _prepared.get(model, ("", {}))
-    if weights != (now := hash_bytes(*(t.detach().cpu().numpy() for t in model.state_dict().values()))):
+    now = hash_bytes(*(tensor.detach().cpu().numpy() for tensor in model.state_dict().values()))
+    if weights != now:
         _prepared[model] = now, (ready := {})
-    key = names, precision, device, torch.get_num_threads()
+    key = wanted, rules, device, torch.get_num_threads()
     if key not in ready:
-        ready[key] = _first_verified(model, names, precision)
+        ready[key] = _first_verified(model, rules, wanted)
     return ready[key]
 
 
 _prepared: WeakKeyDictionary[VDSR, tuple[str, dict[tuple, Network]]] = WeakKeyDictionary()
 """The hash of a model's weights, and what was prepared of them."""
+
+
+def _names(backend: str, precision: str) -> tuple[str, str]:
+    """Check what is asked for, after what the environment has in place of "auto"."""
+    if backend == "auto":
+        backend = os.environ.get("VDSR_BACKEND") or "auto"
+    if precision == "auto":
+        precision = os.environ.get("VDSR_PRECISION") or "auto"
+    for kind, name, names in (("backend", backend, BACKENDS), ("precision", precision, PRECISIONS)):
+        if name not in ("auto", *names):
+            raise unknown(kind, name, ("auto", *names))
+    return backend, precision
 
 
 def installed(device: str = "cpu", precision: str = "float32") -> tuple[str, ...]:
@@ -88,21 +112,36 @@ def installed(device: str = "cpu", precision: str = "float32") -> tuple[str, ...
     )
 
 
-def _first_verified(model: VDSR, names: tuple[str, ...], precision: str) -> Network:
-    """Return the first of the backends that computes what PyTorch does in float32."""
-    name, *others = names
-    try:
-        network = _build(model, name, precision)
-        if (name, precision) != ("torch", "float32"):
-            _verify(name, precision, network, model)
-    except Exception as error:  # a runtime may fail in any way; PyTorch is there
-        failure = f"the backend {name} fails ({error}); choose torch"
-        reason = error if isinstance(error, InputError) else InputError(failure)
-        if not others:
-            raise reason from error
-        warnings.warn(f"{reason}; the next backend is {others[0]}", Notice, stacklevel=4)
-        return _first_verified(model, tuple(others), precision)
-    return network
+def candidates(device: torch.device, backend: str, precision: str) -> tuple[tuple[str, str], ...]:
+    """Return the pairs of backend and precision to try for what is asked, the fastest first."""
+    precisions: tuple[str, ...] = (precision,)
+    if precision == "auto":
+        lower = {"cuda": ("float16",), "cpu": ("bfloat16",) * fast_in_bfloat16(device)}
+        precisions = (*lower.get(device.type, ()), "float32")
+    pairs = [
+        (name, each)
+        for each in precisions
+        for name in (installed(device.type, each) if backend == "auto" else (backend,))
+        if precision != "auto" or (name, each) in BUILDERS
+    ]
+    return tuple(pairs)
+
+
+def _first_verified(model: VDSR, protocol: Protocol, wanted: tuple[tuple[str, str], ...]) -> Network:
+    """Return the first that computes what PyTorch does in float32; say of the others why they do not."""
+    for (name, precision), following in zip(wanted, (*wanted[1:], None), strict=True):
+        try:
+            network = _build(model, name, precision)
+            _verify(network, name, precision, model, protocol)
+            return network
+        except Exception as error:  # a runtime may fail in any way; PyTorch is there
+            failure = f"the backend {name} fails ({error}); choose torch"
+            reason = error if isinstance(error, InputError) else InputError(failure)
+            if following is None:
+                raise reason from error
+            after = " in ".join(following) if following[1] != precision else following[0]
+            warnings.warn(f"{reason}; the next backend is {after}", Notice, stacklevel=3)
+    raise AssertionError("torch computes everywhere")
 
 
 def _build(model: VDSR, name: str, precision: str) -> Network:
@@ -117,18 +156,41 @@ def _build(model: VDSR, name: str, precision: str) -> Network:
     return BUILDERS[name, precision](model)
 
 
-def _verify(name: str, precision: str, network: Network, model: VDSR) -> None:
-    """Compare with PyTorch in float32 on noise, a size that no vector register divides."""
+def _verify(network: Network, name: str, precision: str, model: VDSR, protocol: Protocol) -> None:
+    """Compare with PyTorch in float32, which itself need not be compared."""
+    if (name, precision) == ("torch", "float32"):
+        return
+    difference = (_error_on_noise if precision == "float32" else _error_on_photograph)(
+        network, model, protocol
+    )
+    if difference:
+        raise InputError(f"the backend {name} in {precision} differs from PyTorch in float32 by {difference}")
+
+
+def _error_on_noise(network: Network, model: VDSR, _: Protocol) -> str:
+    """Compare on noise, a size that no vector register divides; return what is too much, or ""."""
     ilr = torch.rand(1, model.channels, 61, 83, generator=torch.Generator().manual_seed(0))
     ilr = ilr.to(next(model.parameters()).device)
     wanted = _torch(model)(ilr)
-    errors = (network(ilr) - wanted).abs() / max(1.0, float(wanted.abs().max()))
-    half = precision == "float16"
-    difference = float(errors.square().mean().sqrt() if half else errors.max())
-    if not difference < (HALF_TOLERANCE if half else TOLERANCE):  # NaN fails this comparison, too
-        raise InputError(
-            f"the backend {name} in {precision} differs from PyTorch in float32 by {difference:.2g}"
-        )
+    error = float((network(ilr) - wanted).abs().max()) / max(1.0, float(wanted.abs().max()))
+    return "" if error < TOLERANCE else f"{error:.2g}"  # NaN fails this comparison, too
+
+
+def _error_on_photograph(network: Network, model: VDSR, protocol: Protocol) -> str:
+    """Compare on a photograph's busiest part at x2, x3 and x4; return what is too much, or ""."""
+    photograph, reference = read_image(embedded(["astronaut.png"])[0]), _torch(model)
+    photograph = crop(photograph, most_detailed_crop(photograph, CHECKED_SIDE))
+    for scale in (2, 3, 4):
+        hr, _, ilr = protocol.pair(photograph, scale)
+        batch = to_batch(model, ilr, protocol)
+        found, wanted = (from_batch(run(batch), protocol).reshape(hr.shape) for run in (network, reference))
+        levels = 255 * float(np.square(found - wanted).mean() ** 0.5)
+        if not levels < GREY_LEVELS:  # NaN fails this comparison, too
+            return f"{levels:.2g} grey levels (root mean square) at x{scale}"
+        decibels = 10 * math.log10(np.square(wanted - hr).mean() / np.square(found - hr).mean())
+        if not decibels > -DECIBELS:  # a gain is chance, and no fault
+            return f"{decibels:+.2g} dB at x{scale}"
+    return ""
 
 
 def _torch(model: VDSR) -> Network:
@@ -155,10 +217,52 @@ def _torch_float16(model: VDSR) -> Network:
     return network
 
 
+def _torch_bfloat16(model: VDSR) -> Network:
+    """Compute with PyTorch in bfloat16."""
+    wide = _with_split_input(model).bfloat16().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    *convs, last = (layer for _, layer in wide.layers() if isinstance(layer, nn.Conv2d))
+    global_skip = model.global_skip
+    fused = last.weight.device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+    def convolve(x: Tensor, conv: nn.Conv2d, relu: bool) -> Tensor:
+        if fused:  # the ReLU is applied to what is still in registers
+            one, then = [1, 1], "relu" if relu else "none"
+            return torch.ops.mkldnn._convolution_pointwise(
+                x, conv.weight, conv.bias, one, one, one, 1, then, [], ""
+            )
+        return conv(x).relu_() if relu else conv(x)
+
+    @torch.inference_mode()
+    def network(ilr: Tensor) -> Tensor:
+        x = _split_input(ilr).bfloat16().to(memory_format=torch.channels_last)
+        for conv in convs:
+            x = convolve(x, conv, relu=True)
+        residual = convolve(x, last, relu=False).float()
+        return ilr + residual if global_skip else residual
+
+    return network
+
+
+def _with_split_input(model: VDSR) -> VDSR:
+    """Copy a network for an input of two parts, whose sum is what the original takes; it adds no ILR."""
+    wide = copy.deepcopy(model).eval()
+    wide.global_skip = False
+    first = wide.conv["1"]
+    assert isinstance(first, nn.Conv2d)
+    first.in_channels *= 2
+    first.weight = nn.Parameter(torch.cat([first.weight, first.weight], 1).detach())
+    return wide
+
+
+def _split_input(ilr: Tensor) -> Tensor:
+    """Split a batch into its bfloat16 part and the remainder, 1 x 2C x H x W, float32."""
+    part = ilr.bfloat16().float()
+    return torch.cat([part, ilr - part], 1)
+
+
 def _onnxruntime(model: VDSR) -> Network:
     """Compute with Microsoft's ONNX Runtime."""
-    import onnxruntime
-
+    onnxruntime = need("onnxruntime", EXTRAS["onnxruntime"])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(to_onnx(model), options, providers=["CPUExecutionProvider"])
@@ -167,10 +271,25 @@ def _onnxruntime(model: VDSR) -> Network:
 
 def _openvino(model: VDSR) -> Network:
     """Compute with Intel's OpenVINO, told float32, since it would choose bfloat16 where that is faster."""
+    run = _openvino_compiled(model, "f32")
+    return lambda ilr: torch.from_numpy(run(ilr.contiguous().numpy())[0])
+
+
+def _openvino_bfloat16(model: VDSR) -> Network:
+    """Compute with OpenVINO in bfloat16."""
+    run, global_skip = _openvino_compiled(_with_split_input(model), "bf16"), model.global_skip
+
+    def network(ilr: Tensor) -> Tensor:
+        residual = torch.from_numpy(run(_split_input(ilr).numpy())[0])
+        return ilr + residual if global_skip else residual
+
+    return network
+
+
+def _openvino_compiled(model: VDSR, precision: str) -> Any:
     core = _openvino_core()
-    threads = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
-    compiled = core.compile_model(core.read_model(to_onnx(model)), "CPU", threads)
-    return lambda ilr: torch.from_numpy(compiled(ilr.contiguous().numpy())[0])
+    hints = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": precision}
+    return core.compile_model(core.read_model(to_onnx(model)), "CPU", hints)
 
 
 @functools.cache
@@ -180,15 +299,15 @@ def _openvino_core() -> Any:
     A core puts a stack for signals in place, and the one from before back when it is freed. Of two cores, the
     first one freed first, that is a stack which is gone: the next Ctrl-C would crash the process.
     """
-    import openvino
-
-    return openvino.Core()
+    return need("openvino", EXTRAS["openvino"]).Core()
 
 
 BUILDERS: dict[tuple[str, str], Callable[[VDSR], Network]] = {
     ("onnxruntime", "float32"): _onnxruntime,
     ("openvino", "float32"): _openvino,
+    ("openvino", "bfloat16"): _openvino_bfloat16,
     ("torch", "float32"): _torch,
+    ("torch", "bfloat16"): _torch_bfloat16,
     ("torch", "float16"): _torch_float16,
 }
 """By backend and precision."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from vdsrlib.inference.predict import to_batch
+from vdsrlib.inference.batches import to_batch
 from vdsrlib.models.vdsr import VDSR
 from vdsrlib.protocol import Protocol
 from vdsrlib.utils.device import without_tf32

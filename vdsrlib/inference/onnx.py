@@ -44,8 +44,11 @@ def to_onnx(model: VDSR, metadata: dict[str, Any] | None = None) -> bytes:
         now = name
     last = ("Add", ["ilr", now]) if model.global_skip else ("Identity", [now])
     nodes.append(helper.make_node(*last, ["sr"], "sr"))
-    shape: list[str | int | None] = ["batch", model.channels, "height", "width"]
-    source, result = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("ilr", "sr"))
+    convs = [layer for _, layer in model.layers() if isinstance(layer, nn.Conv2d)]
+    source, result = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", channels, "height", "width"])
+        for name, channels in (("ilr", convs[0].in_channels), ("sr", convs[-1].out_channels))
+    )
     graph = helper.make_graph(nodes, "VDSR", [source], [result], weights)
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="vdsrlib")
     made.ir_version = 8  # the one of that opset's time

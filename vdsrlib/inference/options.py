@@ -1,4 +1,4 @@
-"""The options of inference: they change its speed and memory, and not its result."""
+"""The options of inference: they change its speed and memory, and its result by rounding alone."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ class InferenceOptions:
 
     Attributes:
         backend: "auto", a name of ``backends.BACKENDS``, or a network that ``backends.prepare`` has returned.
-        precision: a name of ``backends.PRECISIONS``.
+        precision: a name of ``backends.PRECISIONS``, or "auto" for the fastest that loses nothing.
         memory: bytes for the network's work on a tile; see ``tiling``.
         max_pixels: images with more, read or made, are refused.
         progress: is called with the tiles done and their number, after each tile.
     """
 
     backend: str | Network = "auto"
-    precision: str = "float32"
+    precision: str = "auto"
     memory: int = MEMORY
     max_pixels: int = MAX_PIXELS
     progress: Progress | None = None

@@ -3,13 +3,11 @@
 from collections.abc import Callable
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from vdsrlib.errors import InputError
 from vdsrlib.imaging.arrays import as_image
 from vdsrlib.imaging.colour import to_float
 from vdsrlib.inference.backends import prepare
+from vdsrlib.inference.batches import from_batch, to_batch
 from vdsrlib.inference.options import InferenceOptions
 from vdsrlib.inference.tiling import tile_pixels, tiled
 from vdsrlib.models.vdsr import VDSR
@@ -27,36 +25,16 @@ def predict(
             ``as_image`` takes them.
         protocol: gives the range in which the network works.
         options: backend, precision, and memory: an image that needs more is computed in tiles, exactly.
+            Default: float32, since this is what scores.
 
     Returns:
         SR, float64, same shape and range, not clipped.
     """
-    options, ilr = options or InferenceOptions(), to_float(as_image(ilr))
+    options, ilr = options or InferenceOptions(precision="float32"), to_float(as_image(ilr))
     batch = to_batch(model, ilr, protocol)
-    network = prepare(model, options.backend, options.precision)
+    network = prepare(model, options.backend, options.precision, protocol)
     sr = tiled(network, batch, model.depth, tile_pixels(model, options.memory))
     return from_batch(sr, protocol).reshape(ilr.shape)
-
-
-def to_batch(model: VDSR, ilr: np.ndarray, protocol: Protocol) -> Tensor:
-    """Make the network's input of ILR: 1 x C x H x W, float32, in the network's range and on its device."""
-    check_channels(model, protocol)
-    planes = np.atleast_3d(protocol.normalize(ilr)).transpose(2, 0, 1)[None]
-    return torch.from_numpy(planes.astype(np.float32)).to(next(model.parameters()).device)
-
-
-def from_batch(batch: Tensor, protocol: Protocol) -> np.ndarray:
-    """Make an image of the network's output: float64 about [0, 1], H x W x C, not clipped."""
-    return protocol.denormalize(batch[0].permute(1, 2, 0).cpu().numpy().astype(np.float64))
-
-
-def check_channels(model: VDSR, protocol: Protocol) -> None:
-    """Raise InputError where the network's channels are not the protocol's."""
-    if model.channels != protocol.channels:
-        raise InputError(
-            f"The {protocol.name} protocol works on {protocol.colour} ({protocol.channels} channels), "
-            f"and these weights on {model.channels}; choose weights or a protocol that fit."
-        )
 
 
 def self_ensemble(model: VDSR, ilr: np.ndarray, protocol: Protocol) -> np.ndarray:

@@ -22,8 +22,8 @@ from vdsrlib.imaging.formats import check_pixels, check_target
 from vdsrlib.imaging.image_file import Picture, encode, read_picture
 from vdsrlib.imaging.resize import apply_separable
 from vdsrlib.inference.backends import prepare
+from vdsrlib.inference.batches import check_channels, from_batch, to_batch
 from vdsrlib.inference.options import InferenceOptions
-from vdsrlib.inference.predict import check_channels, from_batch, to_batch
 from vdsrlib.inference.size import Shape, Size, result_shape, stretch, upscaled_shape
 from vdsrlib.inference.tiling import Area, tile_pixels, tiles
 from vdsrlib.models.checkpoint import Checkpoint
@@ -207,7 +207,7 @@ def _upscaled_tiles(
     up = DEGRADATIONS[protocol.degradation].up
     taps = [up(old, new) for old, new in zip(pixels.shape[:2], shape, strict=True)]
     plan = list(tiles(*shape, model.depth, tile_pixels(model, options.memory)))
-    network = prepare(model, options.backend, options.precision)  # once, as it hashes all weights
+    network = prepare(model, options.backend, options.precision, protocol)  # once, as it hashes all weights
     for done, tile in enumerate(plan, start=1):
         (rows, down), (cols, across) = (axis.window(part) for axis, part in zip(taps, tile.seen, strict=True))
         inner = down[tile.inner[0]], across[tile.inner[1]]

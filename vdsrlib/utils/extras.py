@@ -1,5 +1,7 @@
 """Packages that only some uses need: imported when they are used, and named in one sentence where missing."""
 
+import os
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -29,9 +31,17 @@ def need(package: str, extra: str) -> Any:
     Raises:
         InputError: the package is not installed.
     """
+    _forbid_reports()
     try:
         return import_module(package)
     except ModuleNotFoundError as error:
         raise InputError(
             f"{error.name} is not installed; pip install 'vdsrlib[{extra}]' brings it"
         ) from error
+
+
+def _forbid_reports() -> None:
+    """Keep onnxruntime and OpenVINO from reporting usage, which they must be told before they load."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    # OpenVINO takes a stub for the package that would report where that cannot be imported
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
