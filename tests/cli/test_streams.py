@@ -77,9 +77,7 @@ def test_a_line_is_one_write(monkeypatch):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-@pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
-)
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 def test_a_stop_during_the_first_second_is_silent(cli_environment, tmp_path, name, status):
     """NumPy and PyTorch, left half imported, fail in ways of their own."""
     command = [sys.executable, "-m", "vdsrlib", "doctor"]
