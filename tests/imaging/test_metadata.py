@@ -13,7 +13,8 @@ from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import IFDRational
 from test_png import chunk, make_png
 
-from vdsrlib.imaging.encoding import photoshop_resource
+from vdsrlib.errors import InputError
+from vdsrlib.imaging.encoding import EncodingOptions, photoshop_resource
 from vdsrlib.imaging.image_file import Picture, encode, read_picture, write_picture
 from vdsrlib.imaging.metadata import Metadata
 
@@ -238,3 +239,64 @@ def test_a_profile_of_another_kind_is_said(tmp_path, grey_photo, suffix):
     found = read_picture(tmp_path / f"a{suffix}")
     assert found.icc is None
     assert found.notes == ("the colour profile is of another kind of image, and left out",)
+
+
+class TestOptions:
+    @pytest.mark.parametrize("suffix", FORMATS)
+    def test_strip(self, tmp_path, photo, metadata, suffix):
+        picture = Picture(photo, icc=SRGB, metadata=metadata)
+        notes = encode(tmp_path / f"a{suffix}", picture, EncodingOptions(strip=True))
+        assert notes == (("the colour profile is left out",) if suffix == ".bmp" else ())
+        content = (tmp_path / f"a{suffix}").read_bytes()
+        for word in (b"Maker", b"2024:05:06", b"x:xmpmeta", b"Author"):
+            assert word not in content
+        found = read_picture(tmp_path / f"a{suffix}")
+        assert (found.metadata.exif, found.metadata.xmp, found.metadata.iptc) == (None, None, None)
+        assert found.icc == (None if suffix == ".bmp" else SRGB)
+
+    @pytest.mark.parametrize("suffix", [".jpg", ".webp"])
+    def test_quality(self, tmp_path, photo, suffix):
+        sizes = []
+        for quality in (10, 50, 95):
+            write_picture(tmp_path / f"a{suffix}", Picture(photo), options=EncodingOptions(quality))
+            sizes.append((tmp_path / f"a{suffix}").stat().st_size)
+        assert sizes == sorted(sizes)
+        assert sizes[0] < sizes[2] / 2
+
+    def test_lossless(self, tmp_path, photo):
+        """WebP keeps the colours of what is transparent, too."""
+        options, alpha = EncodingOptions(lossless=True), (photo[..., 0] > 99) * np.uint8(255)
+        for suffix in (".webp", ".png", ".tif"):
+            write_picture(tmp_path / f"a{suffix}", Picture(photo, alpha), options=options)
+            found = read_picture(tmp_path / f"a{suffix}")
+            np.testing.assert_array_equal(found.pixels, photo)
+            np.testing.assert_array_equal(found.alpha, alpha)
+        with pytest.raises(InputError, match=r"a\.jpg: JPEG loses samples; write \.png"):
+            write_picture(tmp_path / "a.jpg", Picture(photo), options=options)
+
+    @pytest.mark.parametrize("quality", [0, 101, -1])
+    def test_wrong_quality(self, quality):
+        with pytest.raises(InputError, match=f"quality must be from 1 to 100, got {quality}"):
+            EncodingOptions(quality)
+
+    def test_on_the_command_line(self, tmp_path, photo, metadata, call_cli, tiny):
+        write_picture(tmp_path / "a.jpg", Picture(photo, metadata=metadata))
+        command = ["upscale", tmp_path / "a.jpg", tmp_path / "b.jpg", "--scale", 2, "--weights", tiny]
+        assert call_cli(*command)[0] == 0
+        kept = read_picture(tmp_path / "b.jpg").metadata
+        assert (kept.iptc, kept.dpi) == (IPTC, (300, 300))
+        assert described(tmp_path / "b.jpg")[IFD.Exif][Base.ExifImageWidth] == 240
+        size = (tmp_path / "b.jpg").stat().st_size
+        assert call_cli(*command, "--force", "--strip", "--quality", 20)[0] == 0
+        assert read_picture(tmp_path / "b.jpg").metadata.exif is None
+        assert (tmp_path / "b.jpg").stat().st_size < size / 2
+        assert "quality must be from 1 to 100" in call_cli(*command, "--force", "--quality", 101)[2]
+        assert "JPEG loses samples" in call_cli(*command, "--force", "--lossless")[2]
+
+    def test_ground_truth_keeps_them_too(self, tmp_path, photo, metadata, call_cli, tiny):
+        write_picture(tmp_path / "a.png", Picture(photo, icc=SRGB, metadata=metadata))
+        command = ["upscale", tmp_path / "a.png", tmp_path / "b.png", "--scale", 2, "--ground-truth"]
+        assert call_cli(*command, "--weights", tiny)[0] == 0
+        found = read_picture(tmp_path / "b.png")
+        assert found.icc == SRGB
+        assert found.metadata.iptc == IPTC

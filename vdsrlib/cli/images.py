@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
@@ -20,8 +20,10 @@ import torch
 
 from vdsrlib.errors import InputError, Notice, explain_out_of_memory
 from vdsrlib.evaluation.ground_truth import degrade_and_upscale
+from vdsrlib.imaging.colour import to_uint8
+from vdsrlib.imaging.encoding import EncodingOptions
 from vdsrlib.imaging.formats import TooLarge, check_target
-from vdsrlib.imaging.image_file import read_with_notes, save_image
+from vdsrlib.imaging.image_file import plain_pixels, read_picture, write_picture
 from vdsrlib.inference.backends import prepare
 from vdsrlib.inference.folder import Job
 from vdsrlib.inference.options import InferenceOptions, Progress
@@ -105,6 +107,7 @@ def upscale_image(
         arguments.memory << 20,
         arguments.max_megapixels * 10**6,
         progress,
+        EncodingOptions(arguments.quality, arguments.lossless, arguments.strip),
     )
     work = _from_ground_truth if arguments.ground_truth else _from_file
     try:
@@ -140,9 +143,12 @@ def _from_ground_truth(
 ) -> tuple[tuple[int, int], tuple[str, ...], dict[str, Any]]:
     source, target = job
     check_target(target)
-    image, notes = read_with_notes(source, options.max_pixels)
+    options.encoding.check(target)
+    picture = read_picture(source, options.max_pixels)
+    image, notes = plain_pixels(picture)
     upscaled = degrade_and_upscale(net, image, arguments.scale, options)
-    save_image(target, upscaled.sr, replace=arguments.force)
+    result = replace(picture, pixels=to_uint8(upscaled.sr), alpha=None)
+    notes += write_picture(target, result, replace=arguments.force, options=options.encoding)
     scores = {"interpolation": upscaled.interpolation_score, "model": upscaled.network_score}
     height, width = upscaled.sr.shape[:2]
     return (width, height), notes, scores

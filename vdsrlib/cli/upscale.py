@@ -82,6 +82,13 @@ def _add_options(parser: Parser) -> None:
         metavar="N",
         help="refuse larger images, read or made; default: %(default)s",
     )
+    parser.add_argument(
+        "--quality", type=whole_number, default=95, metavar="N", help="of JPEG and WebP; default: %(default)s"
+    )
+    parser.add_argument("--lossless", action="store_true", help="write WebP without loss")
+    parser.add_argument(
+        "--strip", action="store_true", help="leave out EXIF, XMP, IPTC and the resolution of the file"
+    )
     folder = parser.add_argument_group("for a folder")
     folder.add_argument("--recursive", action="store_true", help="look into subfolders, and make them in OUT")
     folder.add_argument("--format", choices=("keep", *SUFFIXES), help="of all results; default: %(default)s")
@@ -92,8 +99,11 @@ def _add_options(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Enlarge an image or a folder; print a line for each image, and the failures at the end."""
+    from vdsrlib.imaging.encoding import EncodingOptions
+
     if arguments.ground_truth and not arguments.scale:
         raise InputError("--ground-truth needs --scale: it says how HR is degraded")
+    EncodingOptions(arguments.quality)  # refuses a wrong one before the work
     if os.path.isdir(arguments.input):  # noqa: PTH112  which answers for any name, however long
         return _run_folder(arguments)
     for option, default in FOR_A_FOLDER.items():

@@ -15,6 +15,8 @@ from PIL import Image
 from PIL.ExifTags import IFD, Base
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from vdsrlib.errors import InputError
+from vdsrlib.imaging.formats import FORMATS
 from vdsrlib.imaging.metadata import EXIF_TEXTS, IPTC_RESOURCE, Metadata
 from vdsrlib.imaging.png import RAW_IPTC, XMP_KEYWORD, chunk
 
@@ -24,18 +26,50 @@ XMP_TAG, IPTC_TAG = 700, 33723
 
 
 @dataclass(frozen=True)
+class EncodingOptions:
+    """How to write an image.
+
+    Attributes:
+        quality: of JPEG and lossy WebP, 1 to 100.
+        lossless: write WebP without loss, also the colours of what is transparent; JPEG is refused.
+        strip: leave out EXIF, XMP, IPTC and the resolution. What the samples mean, the colour profile, stays.
+
+    Raises:
+        InputError: the quality is out of its range.
+    """
+
+    quality: int = 95
+    lossless: bool = False
+    strip: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.quality <= 100:
+            raise InputError(f"quality must be from 1 to 100, got {self.quality}")
+
+    def check(self, path: str | Path) -> None:
+        """Raise InputError if no file of this name can be written so; ask before a long computation."""
+        if self.lossless and FORMATS.get(Path(path).suffix.lower()) == "JPEG":
+            raise InputError(f"{path}: JPEG loses samples; write .png, .webp or .tif without loss.")
+
+
+DEFAULT_ENCODING = EncodingOptions()
+
+
+@dataclass(frozen=True)
 class Content:
-    """What to encode.
+    """What to encode, and how.
 
     Attributes:
         samples: uint8 or uint16, H x W, or H x W x (2: grey, 3 or 4: RGB); an even number ends with alpha.
         icc: the colour profile, or None.
         metadata: of these samples.
+        options: how.
     """
 
     samples: np.ndarray
     icc: bytes | None
     metadata: Metadata
+    options: EncodingOptions
 
 
 def write_png(path: Path, content: Content) -> list[str]:
@@ -63,11 +97,11 @@ def write_png(path: Path, content: Content) -> list[str]:
 
 
 def write_jpeg(path: Path, content: Content) -> list[str]:
-    """Write a JPEG file at quality 95; return the names of what it cannot hold."""
-    metadata, lost = content.metadata, []
+    """Write a JPEG file, with colour at full resolution; return the names of what it cannot hold."""
+    metadata, lost, quality = content.metadata, [], content.options.quality
     options = {"dpi": tuple(round(dpi) for dpi in metadata.dpi)} if metadata.dpi else {}
     icc = {"icc_profile": content.icc} if content.icc else {}
-    jpeg = _with_pillow(content.samples, "JPEG", quality=95, subsampling=0, **options, **icc)
+    jpeg = _with_pillow(content.samples, "JPEG", quality=quality, subsampling=0, **options, **icc)
     segments = b""
     for name, marker, data in (
         ("EXIF", 0xE1, metadata.exif and b"Exif\0\0" + metadata.exif),
@@ -84,12 +118,13 @@ def write_jpeg(path: Path, content: Content) -> list[str]:
 
 
 def write_webp(path: Path, content: Content) -> list[str]:
-    """Write a WebP file at quality 95; return the names of what it cannot hold."""
-    metadata = content.metadata
+    """Write a WebP file; return the names of what it cannot hold."""
+    metadata, lossless = content.metadata, content.options.lossless
     exif = metadata.exif or (_exif_of_resolution(metadata.dpi) if metadata.dpi else None)
-    options = {"icc_profile": content.icc, "exif": exif, "xmp": metadata.xmp}
-    kept = {name: value for name, value in options.items() if value}
-    path.write_bytes(_with_pillow(content.samples, "WEBP", quality=95, **kept))
+    more = {"icc_profile": content.icc, "exif": exif, "xmp": metadata.xmp}
+    kept: dict[str, Any] = {name: value for name, value in more.items() if value}
+    kept["quality"] = 100 if lossless else content.options.quality
+    path.write_bytes(_with_pillow(content.samples, "WEBP", lossless=lossless, exact=lossless, **kept))
     return ["IPTC"] if metadata.iptc else []
 
 

@@ -15,7 +15,16 @@ from vdsrlib.imaging.arrays import split_alpha
 from vdsrlib.imaging.camera_raw import check_not_raw
 from vdsrlib.imaging.colour import to_eight_bits, to_uint8
 from vdsrlib.imaging.decoding import Decoded, decoding, frames_note, open_with_pillow, pillow_samples
-from vdsrlib.imaging.encoding import Content, write_bmp, write_jpeg, write_png, write_tiff, write_webp
+from vdsrlib.imaging.encoding import (
+    DEFAULT_ENCODING,
+    Content,
+    EncodingOptions,
+    write_bmp,
+    write_jpeg,
+    write_png,
+    write_tiff,
+    write_webp,
+)
 from vdsrlib.imaging.formats import EIGHT_BITS, FORMATS, MAX_PIXELS, WITH_16_BITS, check_pixels, check_target
 from vdsrlib.imaging.metadata import (
     NO_METADATA,
@@ -120,21 +129,36 @@ def open_image(path: str | Path) -> ImageFile.ImageFile:
         return open_with_pillow(path)
 
 
-def write_picture(path: str | Path, picture: Picture, *, replace: bool = True) -> None:
-    """Encode an image file, atomically; the suffix chooses the format; ``replace`` as in ``atomic``.
+def write_picture(
+    path: str | Path,
+    picture: Picture,
+    *,
+    replace: bool = True,
+    options: EncodingOptions = DEFAULT_ENCODING,
+) -> tuple[str, ...]:
+    """Encode an image file, atomically; the suffix chooses the format.
 
-    PNG and TIFF are lossless and keep 16 bits; the others get the upper 8. JPEG and WebP are written at
-    quality 95, JPEG with colour at full resolution. BMP holds no profile.
+    PNG and TIFF are lossless and keep 16 bits; the others get the upper 8. BMP holds no profile.
+
+    Args:
+        path: the name.
+        picture: what to write.
+        replace: whether a file of this name may be lost.
+        options: quality, and what to leave out.
+
+    Returns:
+        What the format cannot hold, each a few words for people.
 
     Raises:
         InputError: as in ``check_target``, the place cannot be written, or the file may not be replaced.
     """
     check_target(path, *picture.pixels.shape[:2], alpha=picture.alpha is not None, dtype=picture.pixels.dtype)
+    options.check(path)
     with atomic(path, replace=replace) as temporary:
-        encode(temporary, picture)
+        return encode(temporary, picture, options)
 
 
-def encode(path: Path, picture: Picture) -> tuple[str, ...]:
+def encode(path: Path, picture: Picture, options: EncodingOptions = DEFAULT_ENCODING) -> tuple[str, ...]:
     """Encode a picture in place, without the checks of ``write_picture``; return notes of what is lost."""
     kind = FORMATS[path.suffix.lower()]
     notes = []
@@ -151,11 +175,14 @@ def encode(path: Path, picture: Picture) -> tuple[str, ...]:
     icc = matching_profile(picture.icc, samples) if kind != "BMP" else None
     if picture.icc and not icc:
         notes.append("the colour profile is left out")
-    elif not icc and kind != "JPEG" and is_adobe_rgb(picture.metadata.exif):
+    elif not icc and (options.strip or kind != "JPEG") and is_adobe_rgb(picture.metadata.exif):
         notes.append("the colours are Adobe RGB, which only EXIF says")
-    metadata = picture.metadata.updated(*samples.shape[:2])
-    lost = WRITERS[kind](path, Content(samples, icc, metadata))
-    if picture.metadata.exif and not metadata.exif:
+    told = picture.metadata
+    if options.strip:
+        told = Metadata(png_colour=told.png_colour)
+    metadata = told.updated(*samples.shape[:2])
+    lost = WRITERS[kind](path, Content(samples, icc, metadata, options))
+    if told.exif and not metadata.exif:
         lost = ["EXIF, being damaged,", *lost]
     if kind != "PNG" and not icc and b"sRGB" not in metadata.png_colour:
         said = [name.decode() for name, data in metadata.png_colour.items() if MEANS_SRGB.get(name) != data]
@@ -198,7 +225,13 @@ def plain_pixels(picture: Picture) -> tuple[np.ndarray, tuple[str, ...]]:
     return to_eight_bits(picture.pixels), notes
 
 
-def save_image(path: str | Path, image: np.ndarray | Image.Image, *, replace: bool = True) -> None:
+def save_image(
+    path: str | Path,
+    image: np.ndarray | Image.Image,
+    *,
+    replace: bool = True,
+    options: EncodingOptions = DEFAULT_ENCODING,
+) -> None:
     """Write an image, atomically; the suffix chooses the format.
 
     Args:
@@ -206,6 +239,7 @@ def save_image(path: str | Path, image: np.ndarray | Image.Image, *, replace: bo
         image: as ``as_image`` takes it, or with transparency. Floats are written as 8 bits, uint16 as 16
             where the format holds them.
         replace: whether a file of this name may be lost.
+        options: quality.
 
     Raises:
         InputError: the suffix is unknown, the array is no image, the format or the place cannot take it, or
@@ -215,4 +249,4 @@ def save_image(path: str | Path, image: np.ndarray | Image.Image, *, replace: bo
         part if part is None or part.dtype == np.uint16 else to_uint8(part) for part in split_alpha(image)
     )
     assert pixels is not None
-    write_picture(path, Picture(pixels, alpha), replace=replace)
+    write_picture(path, Picture(pixels, alpha), replace=replace, options=options)

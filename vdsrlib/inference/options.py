@@ -1,8 +1,9 @@
-"""The options of inference: they change its speed and memory, and its result by rounding alone."""
+"""The options of enlarging: speed and memory, which change the result by rounding alone, and the file."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vdsrlib.imaging.encoding import DEFAULT_ENCODING, EncodingOptions
 from vdsrlib.imaging.formats import MAX_PIXELS
 from vdsrlib.inference.backends import Network
 from vdsrlib.inference.tiling import MEMORY
@@ -20,6 +21,7 @@ class InferenceOptions:
         memory: bytes for the network's work on a tile; see ``tiling``.
         max_pixels: images with more, read or made, are refused.
         progress: is called with the tiles done and their number, after each tile.
+        encoding: quality of a file, and what to leave out of it.
     """
 
     backend: str | Network = "auto"
@@ -27,3 +29,4 @@ class InferenceOptions:
     memory: int = MEMORY
     max_pixels: int = MAX_PIXELS
     progress: Progress | None = None
+    encoding: EncodingOptions = DEFAULT_ENCODING

@@ -121,6 +121,7 @@ def upscale_file(
     """
     options = options or InferenceOptions()
     check_target(target)
+    options.encoding.check(target)
     picture = read_picture(source, options.max_pixels)
     old = picture.pixels.shape[:2]
     shape = result_shape(old, scale, size, fit)
@@ -131,7 +132,7 @@ def upscale_file(
     check_channels(net.model, net.protocol)
     with atomic(target, replace=replace) as temporary:  # which asks now whether that can be written
         result = upscale_picture(net, picture, shape, options)
-        left_out = encode(temporary, result)
+        left_out = encode(temporary, result, options.encoding)
     distorted = stretch(old, shape)
     return dataclasses.replace(result, notes=(*result.notes, *filter(None, [distorted]), *left_out))
 
