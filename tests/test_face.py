@@ -17,6 +17,9 @@ reveal_type(vdsrlib.load("vdsr", device="cpu"))
 reveal_type(vdsrlib.get_recipe("best", steps=1000))
 reveal_type(vdsrlib.get_protocol("paper"))
 reveal_type(vdsrlib.VDSR(depth=3))
+reveal_type(vdsrlib.score("sr.png", "hr.png", scale=4))
+reveal_type(vdsrlib.upscale(vdsrlib.load(), vdsrlib.load().info["image"], scale=2.5))
+vdsrlib.upscale_file(vdsrlib.load(), "photo.jpg", "big.png", scale=2.5)
 vdsrlib.load(scale=3)
 vdsrlib.enlarge
 """
@@ -26,6 +29,8 @@ SEEN = [
     'Revealed type is "vdsrlib.training.recipe.Recipe"',
     'Revealed type is "vdsrlib.protocol.Protocol"',
     'Revealed type is "vdsrlib.models.vdsr.VDSR"',
+    'fallback=vdsrlib.protocol.Score',
+    'Revealed type is "numpy.ndarray[',
     'Unexpected keyword argument "scale" for "load"',
     'Module has no attribute "enlarge"',
 ]
