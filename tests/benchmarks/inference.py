@@ -1,15 +1,13 @@
-"""Inference speed and memory: engines side by side, in turns within one run, over image sizes.
+"""Inference speed and memory: backends and precisions in turns within one run, over image and tile sizes.
 
 The measure is eager PyTorch in its default layout (NCHW, float32), which is what most re-implementations do.
 Run:  python tests/benchmarks/inference.py --out result.json
-With --images FOLDER it also scores every engine there (paper protocol): PSNR must not move by 0.001 dB; and
-layers rounded to 16 bits, as a GPU's matrix units do. With --frame 1920x1080 it counts frames of that size a
-second, made twice as large: by the network alone, and whole, from uint8 RGB to uint8 RGB.
-On a GPU "half" is among the engines, and compiled, too.
+With --images FOLDER it also scores each of them there, under the paper's protocol. With --tiles it measures
+how fast tiles of these sides make pixels of a result, their halo left out. With --frame 1920x1080 it counts
+frames of that size a second, made twice as large: by the network alone, and whole, uint8 RGB to uint8 RGB.
 """
 
 import argparse
-import copy
 import math
 import statistics
 import subprocess
@@ -23,20 +21,20 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor
 from tqdm import tqdm
 
 from vdsrlib.datasets.catalog import list_images
-from vdsrlib.imaging.image_file import Picture, read_image
+from vdsrlib.imaging.image_file import read_image
 from vdsrlib.inference.backends import Network, installed, prepare
+from vdsrlib.inference.options import InferenceOptions
 from vdsrlib.inference.predict import predict
 from vdsrlib.inference.tiling import MEMORY, tile_pixels, tiled
-from vdsrlib.inference.upscale import InferenceOptions, upscale_image
+from vdsrlib.inference.upscale import upscale
 from vdsrlib.models import checkpoint
 from vdsrlib.models.vdsr import VDSR
 from vdsrlib.protocol import PAPER
 from vdsrlib.utils.atomic import atomic, write_json
-from vdsrlib.utils.device import choose_device, device_name, versions
+from vdsrlib.utils.device import choose_device, device_name, fast_in_bfloat16, versions
 from vdsrlib.utils.parsing import parse_size
 from vdsrlib.viz import charts
 
@@ -44,14 +42,22 @@ PLAIN = "eager NCHW"
 PEAK = "VmHWM"  # the most that was resident
 
 
-def engines(device: torch.device) -> tuple[str, ...]:
-    return (*installed(device.type), "half") if device.type == "cuda" else installed(device.type)
+def ways(device: torch.device) -> dict[str, tuple[str, str]]:
+    """Backend and precision of all that the device has units for; float32 goes without saying."""
+    able = ["float32"] + ["bfloat16"] * fast_in_bfloat16(device) + ["float16"] * (device.type == "cuda")
+    return {
+        name if precision == "float32" else f"{name}, {precision}": (name, precision)
+        for precision in able
+        for name in installed(device.type, precision)
+    }
 
 
 def networks(device: torch.device) -> dict[str, Network]:
-    plain = checkpoint.load().model.to(device).to(memory_format=torch.contiguous_format)
-    found = {PLAIN: torch.inference_mode()(plain), **{name: prepare(plain, name) for name in engines(device)}}
-    return found | ({"half, compiled": torch.compile(found["half"])} if "half" in found else {})
+    plain = checkpoint.load(device=device).model.to(memory_format=torch.contiguous_format)
+    found = {PLAIN: torch.inference_mode()(plain)}
+    found |= {name: prepare(plain, *way) for name, way in ways(device).items()}
+    half = "torch, float16"
+    return found | ({f"{half}, compiled": torch.compile(found[half])} if half in found else {})
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
@@ -63,7 +69,7 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
 
 
 def side_by_side(side: int, rounds: int, device: torch.device) -> list[dict]:
-    """Rates of all engines on one square; a ratio is taken within its round, since machines vary."""
+    """Rates of all on one square; a ratio is taken within its round, since machines vary."""
     ilr = torch.rand(1, 1, side, side, device=device)
     runs = {name: partial(network, ilr) for name, network in networks(device).items()}
     times: dict[str, list[float]] = {name: [] for name in runs}
@@ -75,7 +81,7 @@ def side_by_side(side: int, rounds: int, device: torch.device) -> list[dict]:
     work = 2.0 * sum(p.numel() for p in VDSR().parameters() if p.ndim == 4) * side**2
     return [
         {
-            "engine": name,
+            "backend": name,
             "times eager NCHW": round(
                 statistics.median(a / b for a, b in zip(times[PLAIN], found, strict=True)), 2
             ),
@@ -91,15 +97,13 @@ def frames(size: str, device: torch.device) -> list[dict]:
     height, width = parse_size(size)
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     ilr = torch.rand(1, 1, 2 * height, 2 * width, device=device)
-    model = checkpoint.load().model.to(device)
+    net = checkpoint.load(device=device)
     rows = []
     for name, network in networks(device).items():
-        alone = partial(tiled, network, ilr, model.depth, tile_pixels(model, MEMORY))
-        whole = partial(
-            upscale_image, model, Picture(pixels), (2 * height, 2 * width), PAPER, InferenceOptions(network)
-        )
+        alone = partial(tiled, network, ilr, net.model.depth, tile_pixels(net.model, MEMORY))
+        whole = partial(upscale, net, pixels, 2, options=InferenceOptions(network))
         best = [min(seconds(work, device) for _ in range(3)) for work in (alone, whole)]
-        rows.append({"engine": name, "network, frames/s": 1 / best[0], "whole, frames/s": 1 / best[1]})
+        rows.append({"backend": name, "network, frames/s": 1 / best[0], "whole, frames/s": 1 / best[1]})
     return rows
 
 
@@ -109,7 +113,7 @@ def growth(megapixels: float, name: str, device: torch.device) -> dict:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     seconds, peak = map(float, done.stdout.split())
     return {
-        "engine": name,
+        "backend": name,
         "megapixels": megapixels,
         "seconds": round(seconds, 2),
         "megapixels/s": round(megapixels / seconds, 3),
@@ -124,8 +128,8 @@ def one(megapixels: float, name: str, device: torch.device) -> None:
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) << 10 for line in lines if line.startswith(entry))
 
-    model = checkpoint.load().model.to(device)
-    network = prepare(model, name)
+    model = checkpoint.load(device=device).model
+    network = prepare(model, *ways(device)[name])
     network(torch.rand(1, 1, 64, 64, device=device))
     batch = torch.rand(1, 1, *[math.isqrt(int(megapixels * 1e6))] * 2, device=device)
     before = used("VmRSS")
@@ -133,45 +137,40 @@ def one(megapixels: float, name: str, device: torch.device) -> None:
     print(took, used(PEAK) - before - batch.nbytes)
 
 
-def halved(model: VDSR, dtype: torch.dtype) -> Network:
-    """Weights and every layer's output rounded to ``dtype``, sums in float32: as matrix units of GPUs do."""
-    rounded = copy.deepcopy(model).to(dtype).float()
-    for conv in rounded.conv.values():
-        conv.register_forward_hook(lambda layer, inputs, output: output.to(dtype).float())
-
-    @torch.inference_mode()
-    def network(ilr: Tensor) -> Tensor:
-        return ilr + rounded.residual(ilr.to(dtype).float())
-
-    return network
-
-
 def table(folder: str, device: torch.device) -> list[dict]:
-    model = checkpoint.load().model.to(device)
-    runs: dict[str, str | Network] = {name: name for name in engines(device)}
-    runs |= {
-        f"{str(dtype)[6:]} between layers": halved(model, dtype) for dtype in (torch.float16, torch.bfloat16)
-    }
-    rows = []
+    model, rows = checkpoint.load(device=device).model, []
     for scale in (2, 3, 4):
-        scores: dict[str, list[float]] = {name: [] for name in runs}
+        scores: dict[str, list[float]] = {name: [] for name in ways(device)}
         for path in tqdm(list_images(folder), f"x{scale}"):
             hr, _, ilr = PAPER.pair(read_image(path), scale)
-            for name, found in scores.items():
-                found.append(PAPER.score(predict(model, ilr, PAPER, runs[name]), hr, scale).psnr)
+            for name, way in ways(device).items():
+                sr = predict(model, ilr, PAPER, InferenceOptions(*way))
+                scores[name].append(PAPER.score(sr, hr, scale).psnr)
         rows.append({"scale": scale, **{name: round(statistics.mean(v), 5) for name, v in scores.items()}})
     return rows
 
 
+def tile_sides(sides: list[int], rounds: int, device: torch.device) -> list[dict]:
+    """Megapixels of a result in a second, the best of some rounds, by the tiles' side; halo left out."""
+    halo, runs = checkpoint.load(device=device).model.depth, networks(device)
+    rows = [{"side": side} for side in sides]
+    for row in rows:
+        tile = torch.rand(1, 1, row["side"], row["side"], device=device)
+        for name, network in runs.items():
+            best = min(seconds(partial(network, tile), device) for _ in range(rounds))
+            row[name] = round((row["side"] - 2 * halo) ** 2 / 1e6 / best, 3)
+    return rows
+
+
 def chart(record: dict) -> Figure:
-    """How the cost of every engine grows with the image."""
+    """How the cost of each grows with the image."""
     curves: dict[str, tuple[list[float], list[float]]] = {}
     for row in record["growth"]:
-        sizes, seconds = curves.setdefault(row["engine"], ([], []))
+        sizes, seconds = curves.setdefault(row["backend"], ([], []))
         sizes.append(row["megapixels"])
         seconds.append(row["seconds"])
     heads = "megapixels of the result", "seconds"
-    title = f"Time to compute the network, by engine; {record['device']}"
+    title = f"Time to compute the network, by backend; {record['device']}"
     return charts.line_plot(curves, *heads, logx=True, logy=True, title=title)
 
 
@@ -181,6 +180,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=512, help="of the square for the ratios")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--sizes", type=float, nargs="*", default=[0.1, 0.5, 2, 10, 50], help="megapixels")
+    parser.add_argument("--tiles", type=int, nargs="*", help="sides of tiles, such as 256 384 512")
     parser.add_argument("--frame", help="size of a frame to enlarge, such as 1920x1080")
     parser.add_argument("--images", help="folder of HR images to score")
     parser.add_argument("--out", help="write the table as JSON, and a chart beside it")
@@ -192,18 +192,19 @@ def main() -> None:
         return
     record = {
         "command": "python tests/benchmarks/inference.py",
-        "options": {k: v for k, v in vars(options).items() if k in ("side", "rounds", "sizes", "frame")},
+        "options": {
+            k: v for k, v in vars(options).items() if k in ("side", "rounds", "sizes", "tiles", "frame")
+        },
         "device": device_name(device),
-        "weights": checkpoint.load().hash,
+        "weights": checkpoint.load(device="cpu").hash,
         "versions": versions(),
-        "engines": side_by_side(options.side, options.rounds, device),
-        "growth": [
-            growth(size, name, device) for name in engines(device) for size in tqdm(options.sizes, name)
-        ],
+        "backends": side_by_side(options.side, options.rounds, device),
+        "growth": [growth(size, name, device) for name in ways(device) for size in tqdm(options.sizes, name)],
+        "tiles": tile_sides(options.tiles, options.rounds, device) if options.tiles else None,
         "frames": frames(options.frame, device) if options.frame else None,
         "psnr": table(options.images, device) if options.images else None,
     }
-    for part in ("engines", "growth", "frames", "psnr"):
+    for part in ("backends", "growth", "tiles", "frames", "psnr"):
         print(pd.DataFrame(record[part]).to_string(index=False, float_format="{:.5g}".format), end="\n\n")
     if options.out:
         write_json(options.out, record)
