@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from training.runs import TINY, reporting
+from training.sets import PATCH
 from vdsrlib.datasets.catalog import embedded
 from vdsrlib.imaging.image_file import read_image, save_image
+from vdsrlib.protocol import Protocol
+from vdsrlib.training.patches import TrainingSet
 from vdsrlib.training.recipe import Recipe
 from vdsrlib.training.run_state import Run
 from vdsrlib.training.trainer import Options, train
@@ -107,3 +110,25 @@ def command(tmp_path, images):
 @pytest.fixture
 def quiet(cli_environment):
     return {"env": {**cli_environment, "OMP_NUM_THREADS": "1"}, "stdout": subprocess.PIPE, "text": True}
+
+
+@pytest.fixture(scope="session")
+def paths(tmp_path_factory, photo, grey_photo):
+    """Three photographs of different sizes, one of them grey."""
+    folder = tmp_path_factory.mktemp("images")
+    cat = read_image(embedded(["chelsea.png"])[0])[90:145, 150:221]
+    for name, image in {"a": photo, "b": cat, "c": grey_photo[:, :64]}.items():
+        save_image(folder / f"{name}.png", image)
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture(scope="session")
+def make(paths):
+    """Make a training set of the three, or of others, for a protocol, scales and other fields."""
+
+    def training(protocol: Protocol, scales, paths=paths, store=None, skip_broken=False, **fields):
+        settings = {"patch_size": PATCH, "seed": 3, **fields}
+        recipe = Recipe(name="test", protocol=protocol.name, scales=scales, **settings)
+        return TrainingSet(recipe, paths, store=store, skip_broken=skip_broken)
+
+    return training

@@ -1,53 +1,16 @@
 """Training patches are real cuts of real images, and a function of (seed, step) alone."""
 
-import multiprocessing
-import os
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from vdsrlib.datasets.catalog import embedded
-from vdsrlib.errors import InputError
+from training.sets import BATCH, PATCH, PROTOCOLS, SCALES
 from vdsrlib.imaging.colour import as_rgb, luma
 from vdsrlib.imaging.crops import modcrop_length
-from vdsrlib.imaging.image_file import read_image, save_image
+from vdsrlib.imaging.image_file import read_image
 from vdsrlib.imaging.resize import imresize
 from vdsrlib.protocol import PAPER, REPLICATION, Protocol
-from vdsrlib.training import pixel_store
-from vdsrlib.training.patches import TrainingSet
-from vdsrlib.training.recipe import Recipe
-
-SCALES = (2.0, 2.5, 3.0)
-PATCH = 16
-BATCH = 64
-PROTOCOLS = pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "replication"])
-
-
-@pytest.fixture(scope="module")
-def paths(tmp_path_factory, photo, grey_photo):
-    """Three photographs of different sizes, one of them grey."""
-    folder = tmp_path_factory.mktemp("images")
-    cat = read_image(embedded(["chelsea.png"])[0])[90:145, 150:221]
-    for name, image in {"a": photo, "b": cat, "c": grey_photo[:, :64]}.items():
-        save_image(folder / f"{name}.png", image)
-    return sorted(folder.iterdir())
-
-
-@pytest.fixture(scope="module")
-def make(paths):
-    """Make a training set of the three, or of others, for a protocol, scales and other fields."""
-
-    def training(protocol: Protocol, scales, paths=paths, store=None, skip_broken=False, **fields):
-        settings = {"patch_size": PATCH, "seed": 3, **fields}
-        recipe = Recipe(name="test", protocol=protocol.name, scales=scales, **settings)
-        return TrainingSet(recipe, paths, store=store, skip_broken=skip_broken)
-
-    return training
 
 
 def turn(x: np.ndarray, orientation: tuple[int, bool]) -> np.ndarray:
@@ -173,34 +136,6 @@ def test_every_patch_is_equally_likely(make):
     assert "74 patches of 16 x 16" in repr(training)
 
 
-def test_small_images_are_left_out(make, tmp_path, photo):
-    save_image(tmp_path / "large.png", photo)
-    save_image(tmp_path / "low.png", photo[:47])
-    save_image(tmp_path / "narrow.png", photo[:, :40])
-    paths = sorted(tmp_path.iterdir())
-    training = make(PAPER, paths=paths, scales=[2], patch_size=48)
-    assert training.pixels.index.skipped == ["low.png", "narrow.png"]
-    assert len(training.height) == 1
-    with pytest.raises(InputError, match="None of the 2 images is as large as a patch of 48 x 48"):
-        make(PAPER, paths=paths[1:], scales=[2], patch_size=48)
-
-
-def test_corrupt_image_is_named(make, paths, tmp_path):
-    (tmp_path / "bad.png").write_bytes(paths[0].read_bytes()[:500])
-    with pytest.raises(InputError, match=r"bad\.png"):
-        make(PAPER, paths=[*paths, tmp_path / "bad.png"], scales=[2])
-
-
-def test_corrupt_image_left_out(make, paths, tmp_path):
-    bad = tmp_path / "bad.png"
-    bad.write_bytes(b"no image")
-    training = make(PAPER, paths=[bad, *paths], scales=[2], skip_broken=True)
-    assert training.pixels.index.broken == ["bad.png"]
-    assert len(training.pixels.index.sizes) == len(paths)
-    with pytest.raises(InputError, match="None of the 1 images can be read"):
-        make(PAPER, paths=[bad], scales=[2], skip_broken=True)
-
-
 def test_copies_are_smaller_images(make, paths):
     """Each image, and then the same at half its size, cut and degraded like any other."""
     training = make(PAPER, [2], rescale_factors=(1.0, 0.5))
@@ -239,78 +174,3 @@ def test_parts_make_up_the_batch(make, protocol, degrade_patch, candidates):
         training.batch(5, 9), *(training.batch(5, 9, i, 3) for i in range(3)), strict=True
     ):
         assert torch.equal(torch.stack(parts, dim=1).flatten(0, 1), whole)
-
-
-def folders(root) -> list:
-    return [path for path in root.iterdir() if path.is_dir()]
-
-
-class TestStore:
-    @PROTOCOLS
-    @pytest.mark.parametrize("degrade_patch", [True, False])
-    def test_same_batches(self, make, tmp_path, protocol, degrade_patch):
-        memory = make(protocol, SCALES, degrade_patch=degrade_patch)
-        stored = make(protocol, SCALES, degrade_patch=degrade_patch, store=tmp_path)
-        assert "on disk" in repr(stored)
-        read = list(stored.batches(range(3, 9), 8))
-        assert len(read) == 6
-        for step, batch in enumerate(read, start=3):
-            assert all(torch.equal(a, b) for a, b in zip(batch, memory.batch(step, 8), strict=True))
-
-    def test_prepared_once_for_the_same_content(self, make, paths, tmp_path):
-        make(PAPER, SCALES, store=tmp_path)
-        (folder,) = folders(tmp_path)
-        kept = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-        assert kept.keys() == {"hr", "ilr", "index.json"}
-        again = make(PAPER, SCALES, store=tmp_path, seed=8, random_crops=True)
-        assert folders(tmp_path) == [folder]
-        assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == kept
-        assert again.pixels.index == make(PAPER, SCALES).pixels.index
-        make(PAPER, [2], store=tmp_path)
-        make(PAPER, paths=paths[1:], scales=SCALES, store=tmp_path)
-        assert len(folders(tmp_path)) == 3
-
-    def test_nothing_is_left_of_a_failure(self, make, paths, tmp_path):
-        bad = tmp_path / "bad.png"
-        bad.write_bytes(b"no image")
-        with pytest.raises(InputError, match=r"bad\.png"):
-            make(PAPER, paths=[*paths, bad], scales=SCALES, store=tmp_path / "store")
-        assert [path.name for path in (tmp_path / "store").iterdir()] == ["lock"]
-
-    def test_read_ahead_by_threads_that_end_with_the_last_batch(self, make, tmp_path, monkeypatch):
-        """No process is started that could outlive this one, or fail to hand over what it has read."""
-        stored, draw, readers = make(PAPER, SCALES, store=tmp_path), TrainingSet.batch, set()
-
-        def watched(*arguments):
-            readers.add(threading.current_thread())
-            return draw(*arguments)
-
-        monkeypatch.setattr(TrainingSet, "batch", watched)
-        batches = stored.batches(range(100), 8)
-        for _ in range(3):
-            next(batches)
-        assert 1 <= len(readers) <= 2
-        assert threading.current_thread() not in readers
-        assert not multiprocessing.active_children()
-        batches.close()  # as where training fails, or is stopped
-        assert not any(reader.is_alive() for reader in readers)
-
-    def test_of_several_processes_one_prepares(self, make, tmp_path, monkeypatch):
-        prepare, calls = pixel_store._prepare, []
-
-        def slowly(*arguments):
-            calls.append(arguments)
-            time.sleep(0.2)
-            return prepare(*arguments)
-
-        monkeypatch.setattr(pixel_store, "_prepare", slowly)
-        with ThreadPoolExecutor() as pool:
-            one, two = pool.map(lambda _: make(PAPER, SCALES, store=tmp_path), range(2))
-        assert len(calls) == 1
-        assert torch.equal(one.batch(0, 4)[0], two.batch(0, 4)[0])
-
-    @pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
-    def test_others_may_read_it(self, make, tmp_path):
-        make(PAPER, SCALES, store=tmp_path / "store")
-        (folder,) = folders(tmp_path / "store")
-        assert folder.stat().st_mode == (tmp_path / "store").stat().st_mode
