@@ -29,7 +29,7 @@ SEEN = [
     'Revealed type is "vdsrlib.training.recipe.Recipe"',
     'Revealed type is "vdsrlib.protocol.Protocol"',
     'Revealed type is "vdsrlib.models.vdsr.VDSR"',
-    'fallback=vdsrlib.protocol.Score',
+    "fallback=vdsrlib.protocol.Score",
     'Revealed type is "numpy.ndarray[',
     'Unexpected keyword argument "scale" for "load"',
     'Module has no attribute "enlarge"',

@@ -23,14 +23,14 @@ class EventLog:
 
     Args:
         folder: where the file is made.
-        first_step: what earlier files of the folder hold from this step on is void.
+        purge_from: what earlier files of the folder hold from this step on is void; None leaves all.
 
     Raises:
         InputError: TensorBoard is not installed.
         WriteError: the folder cannot be written, or the disk is full; every method may raise it.
     """
 
-    def __init__(self, folder: str | Path, first_step: int) -> None:
+    def __init__(self, folder: str | Path, purge_from: int | None) -> None:
         self.folder = Path(folder)
         self.summary = need("torch.utils.tensorboard.summary", "train")
         self.events = need("tensorboard.compat.proto.event_pb2", "train")
@@ -40,8 +40,9 @@ class EventLog:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.writer = writer((self.folder / f"{name}.{next(_numbers)}").open("wb"))
         self._add(file_version="brain.Event:2")
-        start = self.events.SessionLog(status=self.events.SessionLog.START)
-        self._add(step=first_step, session_log=start)
+        if purge_from is not None:
+            start = self.events.SessionLog(status=self.events.SessionLog.START)
+            self._add(step=purge_from, session_log=start)
         self.flush()
 
     def scalar(self, name: str, value: float, step: int) -> None:

@@ -157,7 +157,7 @@ class _Training:
             "validation_set": validator.name,
         }
         if saved:
-            saved.check(self.identity)
+            world.broadcast_from_main(lambda: saved.check(self.identity))
         self.saved = saved
         self.state = TrainingState(recipe, folder.weights, world.device, init)
 
@@ -185,8 +185,11 @@ class _Training:
     def open(self, stack: ExitStack) -> None:
         """Lock the folder and begin a log, until the stack ends."""
         stack.enter_context(self.folder.lock())
-        logs = user_path(self.options.logs_path or self.folder.path / "logs")
-        self.log = stack.enter_context(closing(EventLog(logs, self.state.step + 1)))
+        given, resumed = self.options.logs_path, self.state.step > 0
+        logs = user_path(given or self.folder.path / "logs")
+        # A folder that was given may hold another run's curves, which a new run must not void.
+        purge_from = self.state.step + 1 if resumed or not given else None
+        self.log = stack.enter_context(closing(EventLog(logs, purge_from)))
 
     def loop(self, signals: list[int]) -> bool:
         """Train from the present step to the last; return False where a signal ended it before."""
