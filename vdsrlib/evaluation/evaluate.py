@@ -31,8 +31,6 @@ from vdsrlib.utils.paths import user_path
 if TYPE_CHECKING:  # takes half a second, which enlarging does not need
     import pandas as pd
 
-METHODS = ("interpolation", "model")
-
 
 def evaluate(
     net: Checkpoint | Method | None,
