@@ -106,3 +106,28 @@ def test_the_speed_of_training(name, machine):
             f"{found['of the matrix product']:.0%}".replace("%", " %"),
         )
         assert line in page("benchmarks")
+
+
+def test_the_speed_of_upscaling():
+    names = {
+        "eager NCHW": "PyTorch, eager",
+        "torch, float16": "`--precision float16`",
+        "torch, float16, compiled": "the same, compiled",
+    }
+    cpu, gpu = record("speed_inference_cpu"), record("speed_inference_gpu")
+    seconds = {found["backend"]: found["seconds"] for found in cpu["growth"] if found["megapixels"] == 10}
+    for found in cpu["backends"]:
+        name = found["backend"]
+        if name == "ncnn":  # measured once, and since removed, as others were faster
+            continue
+        what = names.get(name, f"`{name}`: channels last" if name == "torch" else f"`{name}`")
+        large = f"{seconds[name]:.0f} s" if name in seconds else "–"
+        assert row(what, f"{found['times eager NCHW']:.2f}", f"{found['GFLOP/s']:.0f}", large) in page(
+            "benchmarks"
+        )
+    for found in gpu["backends"]:
+        what = names.get(found["backend"], "`torch`, float32")
+        speed = f"{found['times eager NCHW']:.2f}", f"{found['megapixels/s']:.0f}"
+        assert row(what, *speed) in page("benchmarks")
+    for found in gpu["psnr"]:
+        assert abs(found["torch"] - found["torch, float16"]) < 0.001

@@ -27,7 +27,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         photograph = Image.open(embedded(["astronaut.png"])[0])
         photograph.resize((options.side, options.side)).save(Path(folder) / "image.png")
-        command = [Path(sys.executable).with_name("papermill"), CHAPTER, "out.ipynb", "-k", "python3"]
+        command = [sys.executable, "-m", "papermill", CHAPTER, "out.ipynb", "-k", "python3"]
         command += ["-p", "hd_image_path", "image.png", "-p", "crop", "0", "-r", "weights", weights]
         subprocess.run(command, cwd=folder, env={**os.environ, "VDSR_DATA": ""}, check=True)
     # of the largest process that was waited for: the kernel
