@@ -1,17 +1,20 @@
 """Two processes train one network."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from contextlib import nullcontext
 
+import numpy as np
 import pytest
 import torch
 
 from training.runs import saved_step
 from vdsrlib.errors import InputError
+from vdsrlib.imaging.image_file import read_image, save_image
 from vdsrlib.training import trainer
 from vdsrlib.utils.distributed import World
 
@@ -52,6 +55,26 @@ def test_two_processes_are_told_to_stop(tmp_path, command, quiet):
     resumed = subprocess.run(typed, check=True, **quiet)
     assert f"Going on from step {step} of 1000" in resumed.stdout
     assert json.loads((tmp_path / "run" / "run.json").read_text())["history"][-1]["step"] == 1000
+
+
+def test_two_processes_are_told_to_stop_in_a_validation(tmp_path, command, quiet, images):
+    """The one that waits for the scores of the other stops with it."""
+    folder = shutil.copytree(images, tmp_path / "copy")
+    image = np.tile(read_image(folder / "a.png"), (4, 4, 1))
+    for i in range(30):
+        save_image(folder / "Set5" / f"{i}.png", image)
+    typed = command("run", **{"batch-size": 4, "steps": 20, "data-path": folder})
+    with subprocess.Popen(
+        [sys.executable, *TORCHRUN, *typed[1:]], stderr=subprocess.PIPE, **quiet
+    ) as process:
+        assert any(line.startswith("step 20/20  loss") for line in process.stdout)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        output, errors = process.communicate()
+    assert "Stopped after step 20; the same command goes on from there." in output
+    assert "against interpolation" not in output
+    assert "RuntimeError" not in errors
+    assert saved_step(tmp_path / "run") == 20
 
 
 def test_one_process_does_not_wait_for_its_device():
