@@ -24,6 +24,7 @@ from vdsrlib.imaging.resize import apply_separable
 from vdsrlib.inference.backends import prepare
 from vdsrlib.inference.batches import check_channels, from_batch, to_batch
 from vdsrlib.inference.options import InferenceOptions
+from vdsrlib.inference.ranges import map_to_known
 from vdsrlib.inference.size import Shape, Size, result_shape, stretch, upscaled_shape
 from vdsrlib.inference.tiling import Area, tile_pixels, tiles
 from vdsrlib.models.checkpoint import Checkpoint
@@ -207,6 +208,7 @@ def _upscaled_tiles(
     check_channels(model, protocol)
     up = DEGRADATIONS[protocol.degradation].up
     taps = [up(old, new) for old, new in zip(pixels.shape[:2], shape, strict=True)]
+    known = map_to_known(pixels, protocol)
     plan = list(tiles(*shape, model.depth, tile_pixels(model, options.memory)))
     network = prepare(model, options.backend, options.precision, protocol)  # once, as it hashes all weights
     for done, tile in enumerate(plan, start=1):
@@ -214,7 +216,8 @@ def _upscaled_tiles(
         inner = down[tile.inner[0]], across[tile.inner[1]]
         planes, chroma = protocol.split(pixels[rows, cols])
         ilr = apply_separable(planes, down, across)
-        sr = from_batch(network(to_batch(model, ilr, protocol)), protocol).reshape(ilr.shape)
+        batch = to_batch(model, known.apply(ilr), protocol)
+        sr = known.invert(from_batch(network(batch), protocol).reshape(ilr.shape))
         yield _UpscaledTile(
             tile.result,
             ilr[tile.inner],
