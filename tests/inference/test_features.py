@@ -204,8 +204,8 @@ def test_display_range():
     assert display_range(maps) <= 3  # one pixel does not darken the rest
 
 
-def test_silent_maps(make_model):
-    """Those of the whole batch: a map that one image wakes is not silent."""
+def test_dead_maps(make_model):
+    """Those of the whole batch: a map that one image wakes is not dead."""
     model = make_model(depth=4, width=6)
     batch = torch.rand(2, 1, 12, 10, generator=torch.Generator().manual_seed(0))
     batch[1] = 0

@@ -33,12 +33,12 @@ PROTOCOLS = pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["pape
 def test_sides_are_rounded_up(photo, grey_photo, make_zero_model, protocol, grey, size, tenths):
     """10 x 1.1 is 11, though 10 * 1.1 is 11.000000000000002."""
     image = (grey_photo if grey else photo)[: size[0], : size[1]]
-    resolved = upscale_stages(as_net(make_zero_model(protocol.channels), protocol), image, tenths / 10)
+    upscaled = upscale_stages(as_net(make_zero_model(protocol.channels), protocol), image, tenths / 10)
     shape = tuple(math.ceil(side * Fraction(tenths, 10)) for side in size)
     colour = () if grey and protocol is PAPER else (3,)
-    assert resolved.sr.shape == resolved.ilr.shape == shape + colour
-    np.testing.assert_array_equal(resolved.lr, image / 255)
-    assert resolved.hr is resolved.interpolation_score is resolved.network_score is None
+    assert upscaled.sr.shape == upscaled.ilr.shape == shape + colour
+    np.testing.assert_array_equal(upscaled.lr, image / 255)
+    assert upscaled.hr is upscaled.interpolation_score is upscaled.network_score is None
 
 
 @pytest.mark.parametrize("scale", [2, 3, 2.5])
@@ -46,12 +46,12 @@ def test_chroma_is_interpolated(photo, make_zero_model, make_model, scale):
     """Without a residual the result is bicubic RGB: YCbCr is linear. With one, only luma changes."""
     shape = tuple(math.ceil(side * scale) for side in photo.shape[:2])
     bicubic = np.clip(imresize(photo / 255, shape=shape), 0, 1)
-    resolved = upscale_stages(as_net(make_zero_model()), photo, scale)
-    np.testing.assert_allclose(resolved.ilr, bicubic, rtol=0, atol=1e-9)
-    np.testing.assert_allclose(resolved.sr, bicubic, rtol=0, atol=1e-6)  # the network is float32
+    upscaled = upscale_stages(as_net(make_zero_model()), photo, scale)
+    np.testing.assert_allclose(upscaled.ilr, bicubic, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(upscaled.sr, bicubic, rtol=0, atol=1e-6)  # the network is float32
     soft = photo // 4 + 96  # nothing reaches black or white, where RGB would be clipped
-    resolved = upscale_stages(as_net(make_model()), soft, scale)
-    ilr, sr = rgb2ycbcr(resolved.ilr) / 255, rgb2ycbcr(resolved.sr) / 255
+    upscaled = upscale_stages(as_net(make_model()), soft, scale)
+    ilr, sr = rgb2ycbcr(upscaled.ilr) / 255, rgb2ycbcr(upscaled.sr) / 255
     np.testing.assert_allclose(sr[..., 1:], ilr[..., 1:], rtol=0, atol=1e-9)
     assert np.abs(sr[..., 0] - ilr[..., 0]).max() > 1e-3
 
@@ -59,8 +59,8 @@ def test_chroma_is_interpolated(photo, make_zero_model, make_model, scale):
 @PROTOCOLS
 def test_result_stays_in_range(photo, make_model, protocol):
     extreme = (photo > 128).astype(np.uint8) * 255
-    resolved = upscale_stages(as_net(make_model(protocol.channels), protocol), extreme, 3)
-    for picture in (resolved.lr, resolved.ilr, resolved.sr):
+    upscaled = upscale_stages(as_net(make_model(protocol.channels), protocol), extreme, 3)
+    for picture in (upscaled.lr, upscaled.ilr, upscaled.sr):
         assert picture.min() >= 0
         assert picture.max() <= 1
 
@@ -72,30 +72,30 @@ def test_scores_are_those_of_evaluate(tmp_path, photo, grey_photo, make_net, pro
     image, net = grey_photo if grey else photo, make_net(protocol.channels)
     save_image(tmp_path / "a.png", image)
     scores = evaluate(net, [tmp_path / "a.png"], scale).set_index("method")[["psnr", "ssim"]]
-    resolved = degrade_and_upscale(net, image, scale)
-    assert tuple(scores.loc["interpolation"]) == resolved.interpolation_score
-    assert tuple(scores.loc["model"]) == resolved.network_score
+    upscaled = degrade_and_upscale(net, image, scale)
+    assert tuple(scores.loc["interpolation"]) == upscaled.interpolation_score
+    assert tuple(scores.loc["model"]) == upscaled.network_score
 
 
 @PROTOCOLS
 def test_pictures_of_ground_truth_mode(photo, make_zero_model, protocol):
     image = photo[:95]
-    resolved = degrade_and_upscale(as_net(make_zero_model(protocol.channels), protocol), image, 2)
+    upscaled = degrade_and_upscale(as_net(make_zero_model(protocol.channels), protocol), image, 2)
     size = (94, 120, 3) if protocol.crop else (95, 120, 3)
-    assert resolved.hr.shape == resolved.ilr.shape == resolved.sr.shape == size
-    assert resolved.lr.shape == (47, 60, 3)
-    np.testing.assert_array_equal(resolved.hr, image[: size[0]] / 255)
-    wanted = np.clip(protocol.degrade(resolved.hr, 2)[1], 0, 1)  # of RGB: all of it is linear
+    assert upscaled.hr.shape == upscaled.ilr.shape == upscaled.sr.shape == size
+    assert upscaled.lr.shape == (47, 60, 3)
+    np.testing.assert_array_equal(upscaled.hr, image[: size[0]] / 255)
+    wanted = np.clip(protocol.degrade(upscaled.hr, 2)[1], 0, 1)  # of RGB: all of it is linear
     rounded_luma = 0.6 / 219 if protocol is PAPER else 0
-    np.testing.assert_allclose(resolved.ilr, wanted, rtol=0, atol=1e-9 + rounded_luma)
-    np.testing.assert_allclose(resolved.sr, resolved.ilr, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(upscaled.ilr, wanted, rtol=0, atol=1e-9 + rounded_luma)
+    np.testing.assert_allclose(upscaled.sr, upscaled.ilr, rtol=0, atol=1e-6)
 
 
 def test_grey_image_with_an_rgb_network(grey_photo, make_zero_model):
     net = as_net(make_zero_model(3), REPLICATION)
-    resolved = upscale_stages(net, grey_photo, 2)
+    upscaled = upscale_stages(net, grey_photo, 2)
     colour = upscale_stages(net, as_rgb(grey_photo), 2)
-    np.testing.assert_array_equal(resolved.sr, colour.sr)
+    np.testing.assert_array_equal(upscaled.sr, colour.sr)
 
 
 @PROTOCOLS

@@ -101,8 +101,8 @@ def test_shipped_weights():
     assert (loaded.model.depth, loaded.model.width) == (20, 64)
     image = read_image(embedded(["chelsea.png"])[0])[60:180, 100:244]
     for scale in loaded.info["scales"]:
-        resolved = degrade_and_upscale(loaded, image, scale)
-        assert resolved.network_score.psnr > resolved.interpolation_score.psnr + 0.1
+        upscaled = degrade_and_upscale(loaded, image, scale)
+        assert upscaled.network_score.psnr > upscaled.interpolation_score.psnr + 0.1
 
 
 def test_matconvnet_layout(tmp_path, make_model):

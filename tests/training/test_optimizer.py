@@ -24,7 +24,7 @@ class TestClipping:
         return parameters
 
     @pytest.mark.parametrize(("theta", "rate"), [(0.01, 0.1), (0.01, 0.0001), (0.5, 1.0)])
-    def test_element(self, parameters, theta, rate):
+    def test_value(self, parameters, theta, rate):
         before = [parameter.grad.clone() for parameter in parameters]
         clip_gradients(parameters, "value", theta / rate)
         for old, parameter in zip(before, parameters, strict=True):

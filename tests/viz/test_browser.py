@@ -38,7 +38,7 @@ def page(opened):
 
 
 @pytest.fixture(scope="module")
-def enlarger_page(opened):
+def upscaler_page(opened):
     return opened("07_super_resolve")
 
 
@@ -107,24 +107,24 @@ def test_own_image(page, photo_file, tmp_path):
     widget.keep("own")
 
 
-def test_enlarge(enlarger_page, tmp_path):
+def test_upscale(upscaler_page, tmp_path):
     """Choose, scale, press, look, download; then an upload that is no image, and one that is."""
-    widget = Widget(enlarger_page, "scale")
+    widget = Widget(upscaler_page, "scale")
     box = widget.box
     link, alert = box.locator("a[download]"), box.get_by_role("alert")
 
     def enlarged(path):
         """What the press of the button shows and offers, decoded."""
-        enlarger_page.evaluate(SETTLE)
+        upscaler_page.evaluate(SETTLE)
         scale = float(number.input_value())
         source = widget.image.get_attribute("src")
         box.get_by_role("button", name="Enlarge").press("Enter")
-        enlarger_page.wait_for_function(
+        upscaler_page.wait_for_function(
             "([image, source]) => image.src !== source && image.complete && image.naturalWidth > 0",
             arg=[widget.image.element_handle(), source],
         )
         link.wait_for()
-        with enlarger_page.expect_download() as download:
+        with upscaler_page.expect_download() as download:
             link.press("Enter")
         assert download.value.suggested_filename == f"{path.stem}_x{scale:g}.png"
         sr, image = read_image(download.value.path()), read_image(path)
@@ -144,10 +144,10 @@ def test_enlarge(enlarger_page, tmp_path):
     assert float(number.input_value()) < 1.7
     shown = enlarged(embedded(["chelsea.png"])[0])
     assert shown.std() > 20
-    widget.keep("enlarger")
+    widget.keep("upscaler")
 
     def upload(path):
-        with enlarger_page.expect_file_chooser() as chooser:
+        with upscaler_page.expect_file_chooser() as chooser:
             box.locator(".widget-upload").press("Enter")
         chooser.value.set_files(path)
         box.locator(".widget-upload", has_text="(1)").wait_for()
@@ -160,18 +160,18 @@ def test_enlarge(enlarger_page, tmp_path):
     assert "This image cannot be enlarged: photo.png cannot be read as an image" in alert.inner_text()
     assert link.count() == 0
     np.testing.assert_array_equal(widget.pixels(), shown)
-    widget.keep("enlarger-error")
+    widget.keep("upscaler-error")
 
     photo = tmp_path / "my photo.png"
     Image.fromarray(read_image(embedded(["coffee.png"])[0])[100:250, 100:300]).save(photo)
     upload(photo)
     assert not np.array_equal(enlarged(photo), shown)
-    widget.keep("enlarger-upload")
+    widget.keep("upscaler-upload")
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
-def test_the_page_has_no_errors(name, page, enlarger_page):
-    page = {"05_feature_maps": page, "07_super_resolve": enlarger_page}[name]
+def test_the_page_has_no_errors(name, page, upscaler_page):
+    page = {"05_feature_maps": page, "07_super_resolve": upscaler_page}[name]
     assert page.evaluate(ERRORS) == []
     assert page.get_by_text("javascript error").count() == 0
     notebook = page.evaluate("() => jupyterapp.shell.currentWidget.content.model.toJSON()")

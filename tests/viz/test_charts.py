@@ -36,7 +36,7 @@ def real(photo, grey_photo, make_model):
         model=model,
         survey=survey(model, ilr, PAPER),
         layers=list(survey(model, ilr, PAPER).layers.values()),
-        resolved=degrade_and_upscale(as_net(model), photo, 2),
+        upscaled=degrade_and_upscale(as_net(model), photo, 2),
         history=[{"step": i, "loss": 1 / i, "learning_rate": 0.1} for i in range(10, 60, 10)],
         validation=[
             {"step": i, "psnr": {s: {"model": 30 + i / 100, "interpolation": 30.1} for s in ("2", "3")}}

@@ -43,7 +43,7 @@ def real(photo, grey_photo, make_model):
         ilr=ilr,
         model=model,
         layers=list(survey(model, ilr, PAPER).layers.values()),
-        resolved=degrade_and_upscale(as_net(model), photo, 2),
+        upscaled=degrade_and_upscale(as_net(model), photo, 2),
     )
 
 
@@ -190,10 +190,10 @@ class TestPictures:
             layer_view(layer, 6, real.ilr)
 
     def test_split_view(self, real):
-        images = {"HR": real.photo, "ILR": real.resolved.ilr}
+        images = {"HR": real.photo, "ILR": real.upscaled.ilr}
         view = panels.split_view(images, "HR", "ILR", 0.25, side=120).pixels
         np.testing.assert_array_equal(view[:, :29], real.photo[:, :29])
-        np.testing.assert_array_equal(view[:, 32:], to_uint8(real.resolved.ilr)[:, 32:])
+        np.testing.assert_array_equal(view[:, 32:], to_uint8(real.upscaled.ilr)[:, 32:])
         assert (view[:, 30] == np.array([0xD5, 0x5E, 0x00])).all()
 
     @pytest.mark.parametrize(
@@ -207,10 +207,10 @@ class TestPictures:
 
     def test_split_view_sizes_differ(self, real):
         with pytest.raises(InputError, match="120 x 96 and 60 x 48 pixels; compare images of one size"):
-            panels.split_view({"HR": real.photo, "LR": real.resolved.lr}, "HR", "LR")
+            panels.split_view({"HR": real.photo, "LR": real.upscaled.lr}, "HR", "LR")
 
     def test_scale_view(self, real):
-        found = real.resolved
+        found = real.upscaled
         view = panels.scale_view(found, 2.0, side=120)
         np.testing.assert_array_equal(view.pixels[:, :120], to_uint8(found.lr).repeat(2, 0).repeat(2, 1))
         np.testing.assert_array_equal(view.pixels[:, 256:376], to_uint8(found.sr))

@@ -42,9 +42,9 @@ def real(photo, make_model):
     """A small network's view of a real photograph."""
     ilr = PAPER.pair(photo, 2)[2]
     model = make_model(depth=4, width=6)
-    resolved = degrade_and_upscale(as_net(model), photo, 2)
+    upscaled = degrade_and_upscale(as_net(model), photo, 2)
     return types.SimpleNamespace(
-        photo=photo, ilr=ilr, model=model, survey=survey(model, ilr, PAPER), resolved=resolved
+        photo=photo, ilr=ilr, model=model, survey=survey(model, ilr, PAPER), upscaled=upscaled
     )
 
 
@@ -120,7 +120,7 @@ class TestLayers:
 
 
 def test_comparison(real):
-    images = {"HR": real.resolved.hr, "ILR": real.resolved.ilr, "SR": real.resolved.sr}
+    images = {"HR": real.upscaled.hr, "ILR": real.upscaled.ilr, "SR": real.upscaled.sr}
     panel = widgets.comparison_slider(images, "ILR", "SR")
     by = controls(panel)
     state = {"left": "ILR", "right": "SR", "line (%)": 50, "zoom (×)": 1.0, "across (%)": 50, "down (%)": 50}

@@ -157,24 +157,24 @@ def split_view(
     return CaptionedImage(np.asarray(page), caption)
 
 
-def scale_view(resolved: Upscaled, scale: float, side: int = 288) -> CaptionedImage:
+def scale_view(upscaled: Upscaled, scale: float, side: int = 288) -> CaptionedImage:
     """Show LR, ILR, SR and HR at one scale, all enlarged to one size, with the scores in the caption.
 
     Args:
-        resolved: from ``degrade_and_upscale``, as it has the ground truth.
+        upscaled: from ``degrade_and_upscale``, as it has the ground truth.
         scale: it was made with.
         side: pixels of each panel's longer side.
 
     Raises:
         InputError: there is no ground truth.
     """
-    if resolved.hr is None or resolved.interpolation_score is None or resolved.network_score is None:
+    if upscaled.hr is None or upscaled.interpolation_score is None or upscaled.network_score is None:
         raise InputError("there is no ground truth to score; make the pictures with degrade_and_upscale")
     panels = [
-        fit(as_rgb(to_uint8(each)), side) for each in (resolved.lr, resolved.ilr, resolved.sr, resolved.hr)
+        fit(as_rgb(to_uint8(each)), side) for each in (upscaled.lr, upscaled.ilr, upscaled.sr, upscaled.hr)
     ]
-    (rows, cols), (height, width) = resolved.lr.shape[:2], resolved.hr.shape[:2]
-    before, after = resolved.interpolation_score.psnr, resolved.network_score.psnr
+    (rows, cols), (height, width) = upscaled.lr.shape[:2], upscaled.hr.shape[:2]
+    before, after = upscaled.interpolation_score.psnr, upscaled.network_score.psnr
     caption = (
         f"×{scale:.3g}. From the left: LR ({cols} x {rows} pixels); ILR, PSNR {before:.2f} dB; "
         f"SR, {after:.2f} dB ({after - before:+.2f}); HR ({width} x {height} pixels)."
