@@ -7,6 +7,7 @@ import pytest
 
 from training.runs import TINY
 from vdsrlib.errors import InputError
+from vdsrlib.models import checkpoint
 from vdsrlib.records import RESULTS
 from vdsrlib.training.recipe import Recipe
 from vdsrlib.training.recipes import RECIPES, get_recipe
@@ -108,3 +109,11 @@ def test_every_stored_record_holds_a_recipe(path):
     stored = json.loads(path.read_text())["recipe"]
     recipe = Recipe(**stored)
     assert {name: value for name, value in recipe.model_dump(mode="json").items() if name in stored} == stored
+
+
+@pytest.mark.parametrize("path", checkpoint.shipped_weights(), ids=lambda path: path.stem)
+def test_every_shipped_network_holds_its_recipe(path):
+    loaded = checkpoint.load(path, "cpu")
+    recipe = Recipe(**loaded.info["recipe"])
+    assert (recipe.depth, recipe.width) == (loaded.model.depth, loaded.model.width)
+    assert recipe.protocol == loaded.protocol.name
