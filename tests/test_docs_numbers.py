@@ -111,7 +111,7 @@ def test_the_speed_of_training(name, machine):
 def test_the_speed_of_upscaling():
     names = {
         "eager NCHW": "PyTorch, eager",
-        "torch, float16": "`--precision float16`",
+        "torch, float16": "`torch`, float16",
         "torch, float16, compiled": "the same, compiled",
     }
     cpu, gpu = record("speed_inference_cpu"), record("speed_inference_gpu")

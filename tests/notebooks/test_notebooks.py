@@ -259,7 +259,7 @@ def test_the_numbers_in_the_readme_are_the_measured_ones():
 
 
 def test_what_the_recipe_of_the_paper_lacks_is_length():
-    """As chapter 3 says: four times the steps gain; a larger theta leaves maps dead, the rest moves little."""
+    """As chapter 3 says: four times the steps gain, a larger theta kills maps, and the rest moves little."""
 
     def end(name):
         record = stored(f"{name}.json")
