@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 import venv
 import zipfile
@@ -21,20 +22,22 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    """An sdist of what git would give, and the wheel that is made of it."""
+def built(tmp_path_factory) -> tuple[Path, Path]:
+    """An sdist of a fresh clone, and the wheel that is made of it."""
     source = tmp_path_factory.mktemp("source")
-    unwanted = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "vdsrlib", source / "vdsrlib", ignore=unwanted)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
+    unwanted = shutil.ignore_patterns("__pycache__", ".*", "runs", "build", "dist", "*.egg-info")
+    shutil.copytree(ROOT, source, ignore=unwanted, dirs_exist_ok=True)
     build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", source / "dist"]
     done = subprocess.run(build, cwd=source, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     (archive,) = (source / "dist").glob("*.tar.gz")
     (wheel,) = (source / "dist").glob("*.whl")
-    assert archive.name.split("-")[:1] == wheel.name.split("-")[:1] == ["vdsrlib"]
-    return wheel
+    return archive, wheel
+
+
+@pytest.fixture(scope="module")
+def wheel(built) -> Path:
+    return built[1]
 
 
 def base_distributions(wheel: Path) -> set[str]:
@@ -93,6 +96,16 @@ def milliseconds(run) -> float:
         run()
         times.append(time.perf_counter() - start)
     return 1000 * min(times)
+
+
+def test_the_sdist_has_what_its_tests_and_chapters_need(built):
+    with tarfile.open(built[0]) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    for path in ("tests", "notebooks", "tools", "docs", "data_scripts"):
+        wanted = [p for p in (ROOT / path).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+        assert {p.relative_to(ROOT).as_posix() for p in wanted if p.name[0] != "."} <= names
+    for name in ("Makefile", "constraints.txt", "pyproject.toml", "CITATION.cff"):
+        assert name in names
 
 
 def test_what_is_in_the_wheel(wheel):
