@@ -33,9 +33,11 @@ notebooks: tutorial
 	    --extra-keys '$(UNTIDY)' runs/tutorial/*.ipynb
 	cp runs/tutorial/*.ipynb notebooks/
 
+# Two processes share the files of tests; those of a file stay together, as they share what is slow to make.
+WORKERS ?= 2
 test: .venv/installed
 	$(BIN)/python -m pytest --doctest-modules vdsrlib
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests
 	rm -rf runs/nbval
 	mkdir -p runs/nbval
 	cp notebooks/*.ipynb runs/nbval
