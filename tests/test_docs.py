@@ -20,6 +20,8 @@ import vdsrlib
 from vdsrlib.cli.app import build_parser
 from vdsrlib.datasets.catalog import TEST_SETS
 from vdsrlib.imaging.image_file import save_image
+from vdsrlib.inference.onnx import export_onnx
+from vdsrlib.models.checkpoint import load
 from vdsrlib.training.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
@@ -194,8 +196,10 @@ def is_quick(command: Command) -> bool:
 )
 def test_quick_commands_run(command, folder, call_cli, tiny):
     arguments = command.vdsr
-    if arguments[0] != "score" and "--weights" not in arguments:
+    if arguments[0] != "score" and not {"--weights", "--network"} & set(arguments):
         arguments += ["--weights", str(tiny)]
+    if "--network" in arguments and arguments[-1].endswith(".onnx"):
+        export_onnx(arguments[-1], load(tiny, "cpu"))
     arguments = ["200x150" if word == "1920x1080" else word for word in arguments]
     status, _, errors = call_cli(*arguments)
     assert status == 0, errors
