@@ -33,6 +33,7 @@ from vdsrlib.models.checkpoint import Checkpoint
 from vdsrlib.utils.atomic import check_overwrite
 from vdsrlib.utils.device import choose_device
 from vdsrlib.utils.locks import claim
+from vdsrlib.utils.processes import process_count
 from vdsrlib.utils.signals import exit_cleanly
 
 
@@ -85,7 +86,10 @@ class Outcome:
 
 def load_network(arguments: argparse.Namespace) -> Checkpoint:
     """Load the network; refuse a backend or a precision before any work."""
-    net = checkpoint.load(arguments.weights, choose_device(arguments.device))
+    device = choose_device(arguments.device)
+    if device == torch.device("cuda") and process_count() > 1:  # each of torchrun's takes a GPU of its own
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    net = checkpoint.load(arguments.weights, device)
     if arguments.ground_truth and arguments.precision == "auto":
         arguments.precision = "float32"  # in which scores are computed
     prepare(net.model, arguments.backend, arguments.precision, net.protocol)

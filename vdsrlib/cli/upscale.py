@@ -33,7 +33,6 @@ def add_parser(commands: Commands) -> None:
 def _add_options(parser: Parser) -> None:
     from vdsrlib.imaging.formats import MAX_PIXELS
     from vdsrlib.inference.backends import BACKENDS, PRECISIONS
-    from vdsrlib.inference.folder import SUFFIXES
     from vdsrlib.inference.tiling import MEMORY
 
     add_device(parser)
@@ -89,6 +88,12 @@ def _add_options(parser: Parser) -> None:
     parser.add_argument(
         "--strip", action="store_true", help="leave out EXIF, XMP, IPTC and the resolution of the file"
     )
+    _add_folder_options(parser)
+
+
+def _add_folder_options(parser: Parser) -> None:
+    from vdsrlib.inference.folder import SUFFIXES
+
     folder = parser.add_argument_group("for a folder")
     folder.add_argument("--recursive", action="store_true", help="look into subfolders, and make them in OUT")
     folder.add_argument("--format", choices=("keep", *SUFFIXES), help="of all results; default: %(default)s")
