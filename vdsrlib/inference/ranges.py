@@ -49,12 +49,12 @@ def map_to_known(pixels: np.ndarray, protocol: Protocol) -> LinearMap:
         darkest, brightest = int(pixels.min()), int(pixels.max())
         if darkest < brightest < darkest + SMALL * high:
             low, high = darkest, brightest
-    black, white = (_plane_of(value, pixels.shape[2:], pixels.dtype, protocol) for value in (low, high))
-    known_black, known_white = (_plane_of(value, (3,), np.dtype(np.uint8), protocol) for value in (0, 255))
+    black, white = (plane_of(value, pixels.shape[2:], pixels.dtype, protocol) for value in (low, high))
+    known_black, known_white = (plane_of(value, (3,), np.dtype(np.uint8), protocol) for value in (0, 255))
     gain = (known_white - known_black) / (white - black)
     return LinearMap(gain, known_black - gain * black)
 
 
-def _plane_of(value: int, colours: tuple[int, ...], dtype: np.dtype, protocol: Protocol) -> float:
+def plane_of(value: int, colours: tuple[int, ...], dtype: np.dtype, protocol: Protocol) -> float:
     """Return what the network gets of an image of equal samples."""
     return float(protocol.split(np.full((1, 1, *colours), value, dtype))[0].flat[0])

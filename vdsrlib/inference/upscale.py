@@ -1,12 +1,12 @@
 """Enlarging: an array, a picture with transparency and a colour profile, or a file.
 
-A luma network enlarges luma; chroma and transparency are interpolated by the protocol's own rule, as in
-the paper. An RGB network enlarges all three channels. Samples are taken as they are, gamma-encoded, as the
-networks were trained; linear light is not attempted.
+A luma network enlarges luma; chroma is interpolated by the protocol's own rule, as in the paper. An RGB
+network enlarges all three channels. What is partly transparent is enlarged as it is seen on black and on
+white. Samples are taken as they are, gamma-encoded, as the networks were trained; linear light is not tried.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 from scipy.ndimage import distance_transform_edt
+from scipy.sparse import csr_array
 
 from vdsrlib.imaging.arrays import as_image, split_alpha
 from vdsrlib.imaging.colour import from_float, to_float
@@ -24,12 +25,15 @@ from vdsrlib.imaging.resize import apply_separable
 from vdsrlib.inference.backends import prepare
 from vdsrlib.inference.batches import check_channels, from_batch, to_batch
 from vdsrlib.inference.options import InferenceOptions
-from vdsrlib.inference.ranges import map_to_known
+from vdsrlib.inference.ranges import map_to_known, plane_of
 from vdsrlib.inference.size import Shape, Size, result_shape, stretch, upscaled_shape
 from vdsrlib.inference.tiling import Area, tile_pixels, tiles
 from vdsrlib.models.checkpoint import Checkpoint
 from vdsrlib.protocol import Protocol, Score
 from vdsrlib.utils.atomic import atomic
+
+Pair = tuple[np.ndarray, np.ndarray]
+FAINT = 0.5 / 65535  # of alpha: what is fainter is not seen
 
 
 @dataclass(frozen=True)
@@ -209,24 +213,70 @@ def _upscaled_tiles(
     up = DEGRADATIONS[protocol.degradation].up
     taps = [up(old, new) for old, new in zip(pixels.shape[:2], shape, strict=True)]
     known = map_to_known(pixels, protocol)
+    top = np.iinfo(pixels.dtype).max if np.issubdtype(pixels.dtype, np.integer) else 1
+    ends = [plane_of(value, pixels.shape[2:], pixels.dtype, protocol) for value in (0, top)]
     plan = list(tiles(*shape, model.depth, tile_pixels(model, options.memory)))
     network = prepare(model, options.backend, options.precision, protocol)  # once, as it hashes all weights
     for done, tile in enumerate(plan, start=1):
         (rows, down), (cols, across) = (axis.window(part) for axis, part in zip(taps, tile.seen, strict=True))
         inner = down[tile.inner[0]], across[tile.inner[1]]
         planes, chroma = protocol.split(pixels[rows, cols])
-        ilr = apply_separable(planes, down, across)
-        batch = to_batch(model, known.apply(ilr), protocol)
-        sr = known.invert(from_batch(network(batch), protocol).reshape(ilr.shape))
-        yield _UpscaledTile(
-            tile.result,
-            ilr[tile.inner],
-            sr[tile.inner],
-            None if chroma is None else apply_separable(chroma, *inner),
-            None if opacity is None else apply_separable(to_float(opacity[rows, cols]), *inner),
-        )
+
+        def enlarge(planes: np.ndarray, down: csr_array = down, across: csr_array = across) -> Pair:
+            ilr = apply_separable(planes, down, across)
+            batch = to_batch(model, known.apply(ilr), protocol)
+            return ilr, known.invert(from_batch(network(batch), protocol).reshape(ilr.shape))
+
+        if opacity is None:
+            ilr, sr = enlarge(planes)
+            chroma, alpha = None if chroma is None else apply_separable(chroma, *inner), None
+        else:
+            opaque = to_float(opacity[rows, cols])
+            ilr, sr, alpha = _enlarge_transparent(enlarge, planes, opaque, ends)
+            alpha = alpha[tile.inner]
+            chroma = None if chroma is None else _weighted(chroma, opaque, *inner)
+        yield _UpscaledTile(tile.result, ilr[tile.inner], sr[tile.inner], chroma, alpha)
         if options.progress:
             options.progress(done, len(plan))
+
+
+def _enlarge_transparent(
+    enlarge: Callable[[np.ndarray], Pair], planes: np.ndarray, alpha: np.ndarray, ends: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Enlarge what is seen on black and on white, and find the colours and the alpha that give both.
+
+    Args:
+        enlarge: from planes to ILR and SR.
+        planes: of the small image, H x W or H x W x 3.
+        alpha: of the small image, H x W in [0, 1].
+        ends: the planes' values of black and white.
+
+    Returns:
+        ILR, SR and SR's alpha.
+    """
+    plain = enlarge(planes)
+    if (alpha == 1).all() or (alpha == 0).all():
+        return *plain, np.full(plain[0].shape[:2], alpha.flat[0])
+    black, white = ends
+    weight = alpha.reshape(*alpha.shape, *planes.shape[2:] and (1,))
+    on_black, on_white = (enlarge(planes * weight + end * (1 - weight)) for end in ends)
+    colours = []
+    for straight, dark, light in zip(plain, on_black, on_white, strict=True):
+        dark, light = dark.clip(black, white), light.clip(black, white)  # as they are seen
+        seen = 1 - (light - dark) / (white - black)
+        seen = seen.mean(axis=-1, keepdims=True) if seen.ndim == 3 else seen
+        visible = seen > FAINT
+        colours.append(np.where(visible, black + (dark - black) / np.where(visible, seen, 1), straight))
+    ilr, sr = colours
+    return ilr, sr, seen.reshape(seen.shape[:2])
+
+
+def _weighted(chroma: np.ndarray, alpha: np.ndarray, rows: csr_array, cols: csr_array) -> np.ndarray:
+    """Interpolate chroma as it is seen: weighted with its alpha."""
+    seen = apply_separable(alpha, rows, cols)[..., None]
+    visible = seen > FAINT
+    weighted = apply_separable(chroma * alpha[..., None], rows, cols) / np.where(visible, seen, 1)
+    return np.where(visible, weighted.clip(0, 1), apply_separable(chroma, rows, cols))
 
 
 def _fill_transparent(pixels: np.ndarray, alpha: np.ndarray, reach: int) -> np.ndarray:
