@@ -29,7 +29,7 @@ settings.load_profile("suite")
 
 def as_net(model: VDSR, protocol: Protocol = PAPER) -> Checkpoint:
     """A network as ``load`` gives it."""
-    return Checkpoint(model, {"protocol": protocol.name})
+    return Checkpoint(model, {"protocol": protocol.name, "scales": [1.1, 8.0]})
 
 
 class Folder:

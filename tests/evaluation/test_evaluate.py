@@ -76,6 +76,7 @@ def test_an_infinite_psnr_is_left_out_of_the_mean(paths, tmp_path):
     means = mean_scores(scores).loc[2, "interpolation"]
     assert means.psnr == pytest.approx(scores.psnr[1:].mean())
     assert means.ssim == pytest.approx(scores.ssim.mean())
+    assert mean_scores(scores[:1]).loc[2, "interpolation"].psnr == math.inf
 
 
 def test_images_are_paths_a_folder_or_the_name_of_a_set(paths, monkeypatch):

@@ -104,7 +104,8 @@ def _to_frame(found: dict[Job, ImageScores], failed: list[str]) -> pd.DataFrame:
 def mean_scores(scores: pd.DataFrame, by: Sequence[str] = ("scale", "method")) -> pd.DataFrame:
     """Average PSNR and SSIM over the images of a frame that ``evaluate`` or ``score`` made.
 
-    Infinite PSNRs, of images equal to their ground truth, are left out of the mean of PSNR.
+    Infinite PSNRs, of images equal to their ground truth, are left out of the mean of PSNR, which is infinite
+    where there are no others.
 
     Args:
         scores: the frame.
@@ -118,4 +119,6 @@ def mean_scores(scores: pd.DataFrame, by: Sequence[str] = ("scale", "method")) -
     Name: (2.0, model), dtype: float64
     """
     finite = scores.replace({"psnr": {np.inf: np.nan}})
-    return finite.groupby(list(by), sort=False)[list(Score._fields)].mean()
+    means = finite.groupby(list(by), sort=False)[list(Score._fields)].mean()
+    lowest = scores.groupby(list(by), sort=False).psnr.min()
+    return means.assign(psnr=means.psnr.where(lowest != np.inf, np.inf))

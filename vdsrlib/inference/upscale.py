@@ -6,6 +6,7 @@ white. Samples are taken as they are, gamma-encoded, as the networks were traine
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ from vdsrlib.inference.options import InferenceOptions
 from vdsrlib.inference.ranges import map_to_known, plane_of
 from vdsrlib.inference.size import Shape, Size, result_shape, stretch, upscaled_shape
 from vdsrlib.inference.tiling import Area, tile_pixels, tiles
-from vdsrlib.models.checkpoint import Checkpoint
+from vdsrlib.models.checkpoint import Checkpoint, scale_advice
 from vdsrlib.protocol import Protocol, Score
 from vdsrlib.utils.atomic import atomic
 
@@ -119,7 +120,8 @@ def upscale_file(
         replace: whether a file that has the target's name may be lost.
 
     Returns:
-        The result; its notes say what reading changed, and what the target's format cannot hold.
+        The result; its notes say what reading changed, what the target's format cannot hold, and whether the
+        network was not trained for this scale.
 
     Raises:
         InputError: of the source, the target, or the size, before the long work begins.
@@ -138,8 +140,9 @@ def upscale_file(
     with atomic(target, replace=replace) as temporary:  # which asks now whether that can be written
         result = upscale_picture(net, picture, shape, options)
         left_out = encode(temporary, result, options.encoding)
-    distorted = stretch(old, shape)
-    return dataclasses.replace(result, notes=(*result.notes, *filter(None, [distorted]), *left_out))
+    advice = scale_advice(net, scale or math.sqrt(math.prod(shape) / math.prod(old)))
+    told = filter(None, [stretch(old, shape), advice])
+    return dataclasses.replace(result, notes=(*result.notes, *told, *left_out))
 
 
 def upscale_picture(
