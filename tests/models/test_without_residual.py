@@ -48,7 +48,9 @@ def test_shipped_weights_are_residual():
 def test_every_backend(model, backend, precision):
     if backend in EXTRAS:
         pytest.importorskip(backend)
-    ilr, atol = torch.rand(1, 1, 40, 51), 1e-4 if precision == "float32" else 2e-3
+    # what stands for the image passes every layer, and bfloat16 has 8 bits: 2 ** -7 near 1
+    atol = {"float32": 1e-4, "float16": 2e-3, "bfloat16": 1e-2}[precision]
+    ilr = torch.rand(1, 1, 40, 51)
     torch.testing.assert_close(prepare(model, backend, precision)(ilr), model(ilr), atol=atol, rtol=0)
 
 

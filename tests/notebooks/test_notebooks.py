@@ -151,7 +151,7 @@ def test_papermill_scales_mean_what_was_typed(papermill, tmp_path, spelling, sca
         ("-p scales 243", "-r scales 1.5_2_3"),
         ("-p scalse 2_3", "did you mean scales?"),
         ("-p recipe papr", "unknown recipe 'papr'; choose"),
-        ("-p batch_size many", "batch_size is 'many'; write a whole number"),
+        ("-p batch_size many", "batch_size must be a valid integer, got 'many'"),
         ("-p device tpu", "unknown device 'tpu'"),
     ],
 )

@@ -7,7 +7,8 @@ import pytest
 import vdsrlib
 from vdsrlib.imaging.image_file import read_image, save_image
 from vdsrlib.training.recipes import get_recipe
-from vdsrlib.training.trainer import train
+from vdsrlib.training.trainer import Options, train
+from vdsrlib.training.validation import Validation
 from vdsrlib.utils.atomic import atomic_files, atomic_folder, check_writable, write_json
 from vdsrlib.utils.hashing import hash_file
 from vdsrlib.utils.paths import user_path
@@ -48,8 +49,10 @@ def test_networks(home, photo, call_cli):
     save_image("~/photos/a.png", photo)
     recipe = get_recipe("demo", depth=3, width=4, batch_size=2, patch_size=16, scales=(2.0,), steps=2)
     images = ("photos", [home / "photos/a.png"])
-    settings = {"validate_every": 0, "images": images, "validation": images, "device": "cpu"}
-    run = train(recipe, "~/ckpt", "~/logs", store="~/store", **settings)
+    options = Options(logs_path="~/logs", store="~/store")
+    run = train(
+        recipe, "~/ckpt", images, validation=Validation(images, every=0), device="cpu", options=options
+    )
     assert run.weights.parent == home / "ckpt"
     assert (home / "logs").is_dir()
     assert (home / "store").is_dir()

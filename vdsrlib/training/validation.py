@@ -116,7 +116,7 @@ class Validator:
     def _psnr(self, model: VDSR, stop: Callable[[], bool]) -> dict[str, dict[str, float]] | None:
         """Mean PSNR in dB by scale and method; None where it was stopped."""
         # in PyTorch: to prepare another runtime for weights that change would cost more than it saves
-        options = InferenceOptions(backend="torch")
+        options = InferenceOptions(backend="torch", precision="float32")
 
         def predict_or_stop(model: VDSR, ilr: np.ndarray, protocol: Protocol) -> np.ndarray:
             if stop():
