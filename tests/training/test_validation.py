@@ -10,6 +10,7 @@ from training.runs import saved_step
 from vdsrlib.errors import InputError
 from vdsrlib.evaluation.evaluate import evaluate
 from vdsrlib.imaging.image_file import read_image, save_image
+from vdsrlib.inference import predict
 from vdsrlib.models import checkpoint
 
 
@@ -20,6 +21,20 @@ def test_validation_is_that_of_evaluate(finished, images):
         scores = evaluate(net, [images / "Set5" / "c.png"], scale).set_index("method")
         for method in ("interpolation", "model"):
             assert found[method] == pytest.approx(scores.psnr[method], abs=0.01)
+
+
+def test_validation_is_in_float32_whatever_enlarging_takes(train, monkeypatch):
+    monkeypatch.delenv("VDSR_PRECISION", raising=False)
+    asked = []
+    prepare = predict.prepare
+
+    def watched(model, backend, precision, protocol):
+        asked.append((backend, precision))
+        return prepare(model, backend, precision, protocol)
+
+    monkeypatch.setattr(predict, "prepare", watched)
+    train()
+    assert set(asked) == {("torch", "float32")}
 
 
 def test_steps_before_a_validation_are_safe(train, tmp_path, images):
