@@ -31,6 +31,7 @@ from vdsrlib.utils.hashing import hash_file, hash_files
 from vdsrlib.utils.logs import logger, mute_log
 from vdsrlib.utils.paths import user_path
 from vdsrlib.utils.signals import deferred_signals
+from vdsrlib.utils.text import shorten
 
 LOG_EVERY = 10
 
@@ -261,10 +262,9 @@ class _Training:
     def write_result(self) -> None:
         """Write the weights, the samples and the record."""
         recipe, run, init = self.recipe, self.state.run, self.init
-        scales = {*recipe.scales, *(init.info["scales"] if init else ())}
         info = {
             "protocol": recipe.protocol,
-            "scales": sorted(scales),  # of all its training
+            "scales": sorted({*recipe.scales, *(init.info["scales"] if init else ())}),  # of all its training
             "recipe": recipe.model_dump(mode="json"),
             **({"init": {"file": init.file, "sha256": init.hash}} if init else {}),
             "data": f"{self.data_name}, {len(self.paths) - len(self.data.pixels.index.broken)} images",
@@ -276,15 +276,14 @@ class _Training:
         }
         checkpoint.save(self.folder.weights, self.state.ema_model, info)
         save_image(self.folder.samples, sample_patches(self.state.ema_model, self.data))
-        record = {
-            **info,
+        rest = {
             "images_sha256": self.identity["images"],
             "validation_set": self.validator.name,
             "weights": {"file": self.folder.weights.name, "sha256": hash_file(self.folder.weights)},
             "history": run.history,
             "validation": run.validation,
         }
-        write_json(self.folder.record, record)
+        write_json(self.folder.record, {**info, **rest})
 
 
 def _load_data(
@@ -301,13 +300,7 @@ def _load_data(
     )
     logger.info(f"Training on {name}: {data!r}, on {device_name(world.device)}.")
     if data.pixels.index.skipped:
-        logger.info(f"Left out, smaller than a patch: {_shortened(data.pixels.index.skipped)}.")
+        logger.info(f"Left out, smaller than a patch: {shorten(data.pixels.index.skipped, most=20)}.")
     if data.pixels.index.broken:
-        logger.info(f"Left out, cannot be read: {_shortened(data.pixels.index.broken)}.")
+        logger.info(f"Left out, cannot be read: {shorten(data.pixels.index.broken, most=20)}.")
     return data
-
-
-def _shortened(names: Sequence[str], most: int = 20) -> str:
-    """Join the names; of many, only the first and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
