@@ -3,7 +3,7 @@
 # make lab        open the chapters in JupyterLab
 # make check      lint, format, types, and which room imports from which
 # make notebooks  run the chapters in place, to refresh the committed outputs
-# make weights   run the trainings and measurements that need a GPU (tools/gpu.py) into RUNS (runs/weights/), for
+# make weights    run the trainings and measurements that need a GPU (tools/gpu.py) into RUNS (runs/weights/), for
 #                 14 minutes; wants VDSR_DATA; the next call goes on where it was. OPTIONS="--rehearse" rehearses
 # make ship       put what was trained there into the package, and its records into vdsrlib/results/
 # All of them install what they need into .venv on first use. CHAPTERS="01_... 05_..." picks chapters.

@@ -72,6 +72,16 @@ def grey_photo() -> np.ndarray:
 
 
 @pytest.fixture
+def folders(tmp_path: Path, photo: np.ndarray, grey_photo: np.ndarray) -> tuple[Path, Path]:
+    """A folder of ground truth, and one of images that were made from it."""
+    sr, hr = tmp_path / "sr", tmp_path / "hr"
+    for name, image in (("baby", photo), ("bird", grey_photo)):
+        save_image(hr / f"{name}.png", image)
+        save_image(sr / f"{name}_x3_SR.png", np.roll(image, 1, axis=0))
+    return sr, hr
+
+
+@pytest.fixture
 def photo_file(tmp_path: Path, photo: np.ndarray) -> Path:
     path = tmp_path / "photo.png"
     save_image(path, photo)

@@ -13,15 +13,6 @@ from vdsrlib.imaging.image_file import save_image
 from vdsrlib.models import checkpoint
 
 
-@pytest.fixture
-def folders(tmp_path, photo, grey_photo):
-    sr, hr = tmp_path / "sr", tmp_path / "hr"
-    for name, image in (("baby", photo), ("bird", grey_photo)):
-        save_image(hr / f"{name}.png", image)
-        save_image(sr / f"{name}_x3_SR.png", np.roll(image, 1, axis=0))
-    return sr, hr
-
-
 class TestScore:
     def test_table(self, call_cli, folders):
         status, out, error = call_cli("score", *folders, "--scale", 3)

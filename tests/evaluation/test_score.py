@@ -27,16 +27,6 @@ def blurred(photo):
     )
 
 
-@pytest.fixture
-def folders(tmp_path, photo, grey_photo):
-    """A folder of ground truth, and one of images that were made from it."""
-    sr, hr = tmp_path / "sr", tmp_path / "hr"
-    for name, image in (("baby", photo), ("bird", grey_photo)):
-        save_image(hr / f"{name}.png", image)
-        save_image(sr / f"{name}_x3_SR.png", np.roll(image, 1, axis=0))
-    return sr, hr
-
-
 @pytest.mark.parametrize("protocol", [PAPER, REPLICATION], ids=["paper", "replication"])
 @pytest.mark.parametrize("scale", [2, 2.5])
 def test_interpolation_scores_as_in_evaluate(tmp_path, photo, grey_photo, protocol, scale):
