@@ -1,12 +1,12 @@
-# make tutorial   run all chapters into runs/tutorial/ and make HTML pages of them
+# make tutorial   run all chapters, appendices and solutions into runs/tutorial/ and make HTML pages of them
 # make test       run the test suite: library, command line, notebooks
 # make lab        open the chapters in JupyterLab
 # make check      lint, format, types, and which room imports from which
-# make notebooks  run the chapters in place, to refresh the committed outputs
+# make notebooks  run all notebooks, and refresh the committed outputs
 # make weights    run the trainings and measurements that need a GPU (tools/gpu.py) into RUNS (runs/weights/), for
 #                 14 minutes; wants VDSR_DATA; the next call goes on where it was. OPTIONS="--rehearse" rehearses
 # make ship       put what was trained there into the package, and its records into vdsrlib/results/
-# All of them install what they need into .venv on first use. CHAPTERS="01_... 05_..." picks chapters.
+# All of them install what they need into .venv on first use. CHAPTERS="04_evaluate solutions/04_evaluate" picks notebooks.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -29,9 +29,9 @@ tutorial: .venv/installed
 # The committed outputs are those of a machine without data sets, less what changes from run to run.
 notebooks: export VDSR_DATA :=
 notebooks: tutorial
-	$(BIN)/nbstripout --keep-output --keep-count --keep-id --drop-empty-cells \
-	    --extra-keys '$(UNTIDY)' runs/tutorial/*.ipynb
-	cp runs/tutorial/*.ipynb notebooks/
+	find runs/tutorial -name '*.ipynb' -exec $(BIN)/nbstripout --keep-output --keep-count --keep-id \
+	    --drop-empty-cells --extra-keys '$(UNTIDY)' {} +
+	cd runs/tutorial && find . -name '*.ipynb' -exec cp {} ../../notebooks/{} \;
 
 # Two processes share the files of tests; those of a file stay together, as they share what is slow to make.
 WORKERS ?= 2
@@ -39,9 +39,9 @@ test: .venv/installed
 	$(BIN)/python -m pytest --doctest-modules vdsrlib
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests
 	rm -rf runs/nbval
-	mkdir -p runs/nbval
-	cp notebooks/*.ipynb runs/nbval
-	VDSR_DATA= $(BIN)/python -m pytest --nbval-lax --nbval-current-env runs/nbval
+	mkdir -p runs
+	cp -R notebooks runs/nbval
+	VDSR_DATA= $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --nbval-lax --nbval-current-env runs/nbval
 
 lab: .venv/installed
 	$(BIN)/jupyter lab notebooks

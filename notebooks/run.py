@@ -1,6 +1,7 @@
-"""Run the chapters with papermill into runs/tutorial/, and make HTML pages of them.
+"""Run the notebooks with papermill into runs/tutorial/, and make HTML pages of them.
 
-Usage: python notebooks/run.py [CHAPTER ...], a chapter being named as its file, without .ipynb.
+Usage: python notebooks/run.py [NOTEBOOK ...], a notebook being named as its file, without .ipynb:
+04_evaluate, appendix/A_whose_bicubic, solutions/04_evaluate. Without a name all are run.
 """
 
 import html
@@ -10,42 +11,57 @@ import sys
 import time
 from pathlib import Path
 
-NOTEBOOKS = Path(__file__).parent
+NOTEBOOKS = Path(__file__).parent.resolve()
+FOLDERS = (".", "appendix", "solutions")
 RUN = NOTEBOOKS.parent / "runs" / "tutorial"
 
 
-def main(chapters: list[str]) -> int:
-    """Run the chapters one after the other; a failed one does not keep the rest from running."""
-    chapters = chapters or sorted(path.stem for path in NOTEBOOKS.glob("[0-9]*.ipynb"))
-    unknown = [name for name in chapters if not (NOTEBOOKS / f"{name}.ipynb").is_file()]
+def find_notebooks() -> list[str]:
+    """List the notebooks: the chapters, then the appendices, then the solutions."""
+    paths = [path for folder in FOLDERS for path in sorted((NOTEBOOKS / folder).glob("[0-9A-Z]*_*.ipynb"))]
+    return [path.relative_to(NOTEBOOKS).with_suffix("").as_posix() for path in paths]
+
+
+def run_notebook(name: str) -> str:
+    """Run a notebook in its own folder below ``RUN``; what papermill reports where it fails, else nothing."""
+    executed = RUN / f"{name}.ipynb"
+    executed.parent.mkdir(parents=True, exist_ok=True)
+    papermill = [sys.executable, "-m", "papermill", NOTEBOOKS / f"{name}.ipynb", executed.name]
+    papermill += ["-k", "python3", "--no-progress-bar"]
+    run = subprocess.run(papermill, cwd=executed.parent, capture_output=True, text=True)
+    return run.stderr.strip() or "papermill failed" if run.returncode else ""
+
+
+def main(names: list[str]) -> int:
+    """Run the notebooks one after the other; a failed one does not keep the rest from running."""
+    known = find_notebooks()
+    names = names or known
+    unknown = [name for name in names if name not in known]
     if unknown:
-        print(f"There is no chapter {', '.join(unknown)} in {NOTEBOOKS}.", file=sys.stderr)
+        print(f"There is no notebook {', '.join(unknown)} in {NOTEBOOKS}.", file=sys.stderr)
         return 2
     shutil.rmtree(RUN, ignore_errors=True)
-    RUN.mkdir(parents=True)
     failed, rows, begin = [], [], time.monotonic()
-    for number, name in enumerate(chapters, start=1):
-        print(f"[{number}/{len(chapters)}] {name} ... ", end="", flush=True)
+    for number, name in enumerate(names, start=1):
+        print(f"[{number}/{len(names)}] {name} ... ", end="", flush=True)
         start = time.monotonic()
-        notebook = NOTEBOOKS.resolve() / f"{name}.ipynb"
-        papermill = [sys.executable, "-m", "papermill", notebook, f"{name}.ipynb", "-k", "python3"]
-        run = subprocess.run([*papermill, "--no-progress-bar"], cwd=RUN, capture_output=True, text=True)
+        error = run_notebook(name)
         seconds = time.monotonic() - start
-        print(f"{seconds:.0f} s" if run.returncode == 0 else "FAILED", flush=True)
-        if run.returncode:
+        print("FAILED" if error else f"{seconds:.0f} s", flush=True)
+        if error:
             failed.append(name)
-            print("\n".join(run.stderr.strip().splitlines()[-25:]), file=sys.stderr)
+            print("\n".join(error.splitlines()[-25:]), file=sys.stderr)
         rows.append(
             f'<li><a href="{name}.html">{html.escape(name.replace("_", " "))}</a> ({seconds:.0f} s)</li>'
         )
-    executed = sorted(str(path) for path in RUN.glob("*.ipynb"))
+    executed = sorted(str(path) for path in RUN.rglob("*.ipynb"))
     export = [sys.executable, "-m", "nbconvert", "--to", "html", "--template", "html", "--log-level", "ERROR"]
-    export.append(f"--TemplateExporter.extra_template_basedirs={NOTEBOOKS.resolve()}")
+    export.append(f"--TemplateExporter.extra_template_basedirs={NOTEBOOKS}")
     subprocess.run([*export, *executed], check=True)
     index = RUN / "index.html"
     page = f"<!doctype html><meta charset=utf-8><title>VDSR</title><h1>VDSR</h1><ol>{''.join(rows)}</ol>"
     index.write_text(page, encoding="utf-8")
-    print(f"{len(chapters) - len(failed)} of {len(chapters)} chapters in {time.monotonic() - begin:.0f} s.")
+    print(f"{len(names) - len(failed)} of {len(names)} notebooks in {time.monotonic() - begin:.0f} s.")
     if failed:
         print(f"Failed: {', '.join(failed)}; the pages show where.", file=sys.stderr)
     print(f"Open {index}")
