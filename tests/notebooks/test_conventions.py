@@ -175,10 +175,6 @@ class TestChapters:
         proofs = [cell for cell in code_cells(read(solution)) if re.search(r"^ *assert ", cell.source, re.M)]
         assert len(proofs) >= len(exercises(read(path)))
 
-    def test_are_named_in_the_readme(self):
-        readme = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
-        assert all(f"notebooks/{path.name}" in readme for path in CHAPTERS)
-
     @pytest.mark.parametrize("path", [*APPENDICES, *SOLUTIONS], ids=name_of)
     def test_have_appendices_and_solutions_with_titles(self, path):
         number = path.name.split("_")[0]

@@ -74,7 +74,8 @@ def before_after(left: Picture, right: Picture, labels: tuple[str, str], alt: st
     one, two = map(html.escape, labels)
     content = (
         f'<div style="position:relative">{below}{above}<div style="{line}"></div></div>'
-        f'{SLIDER}min="0" max="100" value="50" aria-label="line between {one} and {two}" oninput="{MOVE_LINE}">'
+        f'{SLIDER}min="0" max="100" value="50" oninput="{MOVE_LINE}" '
+        f'aria-label="line between {one} and {two}">'
         '<figcaption style="display:flex;justify-content:space-between">'
         f"<span>◀ {one}</span><span>{two} ▶</span></figcaption>"
     )
