@@ -119,3 +119,28 @@ def stored_scores(*names: str) -> pd.DataFrame:
 
     rows = [row for name in names for row in stored_record(name)["results"]["scores"]]
     return pd.DataFrame(rows)
+
+
+def published_scores(rules: str) -> pd.DataFrame:
+    """Read Table 3 as it was published under a protocol's rules.
+
+    Args:
+        rules: "paper" or "replication".
+
+    Returns:
+        A row for a set, a scale and a method ("interpolation" or "VDSR"): its mean PSNR in dB and SSIM.
+
+    >>> published_scores("paper").head(2)
+        set  scale         method   psnr    ssim
+    0  Set5    2.0  interpolation  33.66  0.9299
+    1  Set5    2.0           VDSR  37.53  0.9587
+    """
+    import pandas as pd
+
+    rows = [
+        (images, float(scale), method, *score)
+        for images, by_scale in stored_record("published.json")[rules]["Table 3"].items()
+        for scale, by_method in by_scale.items()
+        for method, score in by_method.items()
+    ]
+    return pd.DataFrame(rows, columns=["set", "scale", "method", "psnr", "ssim"])

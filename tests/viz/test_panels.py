@@ -1,6 +1,7 @@
 """Pictures have the pixels that they say: as PNG where these matter, as JPEG where they show a photograph."""
 
 import base64
+import dataclasses
 import io
 import re
 import subprocess
@@ -72,6 +73,16 @@ class TestRows:
         kind, kept = shown(picture)
         assert kind == "image/png"
         np.testing.assert_array_equal(kept, picture.pixels)
+
+    def test_parts_of_ilr_sr_and_hr_side_by_side(self, real):
+        picture = panels.against_hr({"photo ×2": (real.upscaled, (10, 20, 30, 30))})
+        score = real.upscaled.network_score.psnr
+        assert f"photo ×2: network, {score:.2f} dB; photo ×2: HR." in picture.caption
+        hr = Image.fromarray(to_uint8(real.upscaled.hr[10:40, 20:50]))
+        wanted = hr.resize((274, 274), Image.Resampling.NEAREST)
+        np.testing.assert_array_equal(picture.pixels[-274:, -274:], np.asarray(wanted))
+        with pytest.raises(InputError, match="photo has no ground truth; make it with degrade_and_upscale"):
+            panels.against_hr({"photo": (dataclasses.replace(real.upscaled, hr=None), (0, 0, 8, 8))})
 
     def test_a_photograph_is_kept_as_jpeg(self, real):
         large = real.photo.repeat(8, 0).repeat(8, 1)

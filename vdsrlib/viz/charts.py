@@ -121,7 +121,11 @@ def _set_ticks(axis: Axes, x: Sequence[float], logx: bool) -> None:
 
 
 def dumbbell_plot(
-    pairs: Mapping[str, tuple[float, float]], names: tuple[str, str], marks: Mapping[str, float], xlabel: str
+    pairs: Mapping[str, tuple[float, float]],
+    names: tuple[str, str],
+    marks: Mapping[str, float],
+    xlabel: str,
+    title: str = "",
 ) -> Figure:
     """Draw two numbers in each row, joined by a line; ``marks`` are vertical lines with a name."""
     figure, axes = make_figure(1, 1, 9, 0.5 * len(pairs) + 1.4)
@@ -139,6 +143,7 @@ def dumbbell_plot(
         style, colour = ("--", ":")[i % 2], COLOURS[2 + i % 4]
         axis.axvline(value, linestyle=style, color=colour, label=f"{name}: {value:.2f}", zorder=0)
     axis.set(xlabel=xlabel, ylim=(len(pairs) - 0.5, -0.7))
+    axis.set_title(title, fontsize=10)
     axis.set_yticks(rows, list(pairs))
     axis.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
     axis.grid(axis="x", alpha=0.3)
@@ -146,7 +151,7 @@ def dumbbell_plot(
 
 
 def difference_plot(
-    points: Mapping[str, tuple[Sequence[float], Sequence[float]]], xlabel: str, ylabel: str
+    points: Mapping[str, tuple[Sequence[float], Sequence[float]]], xlabel: str, ylabel: str, title: str = ""
 ) -> Figure:
     """Draw pairs x, y by name as y - x over x: above the line, y is the greater."""
     figure, axes = make_figure(1, 1, 7.5, 3.8)
@@ -156,6 +161,7 @@ def difference_plot(
         axis.scatter(x, np.subtract(y, x), s=18, alpha=0.7, marker=marker, color=colour, label=name)
     axis.axhline(0, color="0.4", linewidth=1)
     axis.set(xlabel=xlabel, ylabel=ylabel)
+    axis.set_title(title, fontsize=10)
     _legend_beside(figure, axis)
     axis.grid(alpha=0.3)
     return figure

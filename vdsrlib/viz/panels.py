@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vdsrlib.errors import InputError
 from vdsrlib.imaging.colour import as_rgb, to_uint8
-from vdsrlib.imaging.crops import Box
+from vdsrlib.imaging.crops import Box, crop
 from vdsrlib.inference.upscale import Upscaled
 from vdsrlib.viz.captioned import CaptionedImage, beside, caption_font, fit
 from vdsrlib.viz.palette import COLOURS
@@ -47,6 +47,25 @@ def image_row(images: Mapping[str, np.ndarray], box: Box | None = None, columns:
         cells.append(_stack(parts))
     enlarged = all(2 * picture.shape[1] <= side for picture in pictures)
     return _sheet(list(images), cells, columns, side, "pixels" if enlarged else "photograph")
+
+
+def against_hr(cases: Mapping[str, tuple[Upscaled, Box]]) -> CaptionedImage:
+    """Show a part of ILR, SR and HR side by side, enlarged, with the PSNR of the whole images.
+
+    Args:
+        cases: name -> an enlargement from ``degrade_and_upscale``, and the part of it to show; a row each.
+
+    Raises:
+        InputError: there is no ground truth.
+    """
+    images = {}
+    for name, (upscaled, box) in cases.items():
+        if upscaled.hr is None or upscaled.interpolation_score is None or upscaled.network_score is None:
+            raise InputError(f"{name} has no ground truth; make it with degrade_and_upscale")
+        images[f"{name}: interpolation, {upscaled.interpolation_score.psnr:.2f} dB"] = crop(upscaled.ilr, box)
+        images[f"{name}: network, {upscaled.network_score.psnr:.2f} dB"] = crop(upscaled.sr, box)
+        images[f"{name}: HR"] = crop(upscaled.hr, box)
+    return image_row(images, columns=3)
 
 
 def gallery(images: Mapping[str, np.ndarray], columns: int = 6) -> CaptionedImage:

@@ -1,9 +1,10 @@
 """Tables of chapters."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
@@ -40,6 +41,23 @@ class Table(Styler):
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
         return "\n".join(lines)
+
+
+def methods_table(means: pd.DataFrame, methods: Sequence[str], **columns: pd.Series) -> Table:
+    """Show PSNR and SSIM of methods side by side, a row for a set and a scale, its best PSNR in bold.
+
+    Args:
+        means: as ``mean_scores`` returns them by set, scale and method.
+        methods: columns, in order.
+        columns: more columns, of texts.
+    """
+    psnr, ssim = (means[score].unstack("method", sort=False)[list(methods)] for score in Score._fields)
+    text = (psnr.map("{:.2f}".format) + " / " + ssim.map("{:.4f}".format)).where(psnr.notna(), "")
+    text = text.assign(**columns).rename(index="×{:g}".format, level="scale")
+    best = psnr.round(2).eq(psnr.round(2).max(axis=1), axis=0)
+    table = Table(text.rename_axis(["PSNR (dB) / SSIM", ""]).reset_index())
+    table.apply(lambda _: np.where(best, "font-weight: bold", ""), axis=None, subset=list(methods))
+    return table
 
 
 def score_table(scores: Mapping[str, Score], title: str = "") -> Table:
