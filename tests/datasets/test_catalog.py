@@ -114,6 +114,16 @@ class TestNamedSets:
         with pytest.raises(InputError, match="data_path names CID23, which is not a folder"):
             catalog.training_images("CID23")
 
+    def test_several_sets_train_by_their_names(self, root, monkeypatch):
+        image_file.save_image(root / "CID22/c.png", image_file.read_image(root / "mine.png"))
+        monkeypatch.setenv("VDSR_DATA", str(root))
+        name, images = self.names(catalog.training_images("BSD200+CID22+T91"))
+        assert name == "BSD200+CID22+T91"
+        assert images == [path.name for set_ in name.split("+") for path in catalog.image_set(set_)]
+        assert self.names(catalog.benchmark_images("Set5", name)) == ("Set5", ["s.png"])
+        with pytest.raises(InputError, match=r"data_path names T91\+CID23, which is not a folder"):
+            catalog.training_images("T91+CID23")
+
     def test_kodak24_is_known_but_not_among_the_papers(self, root):
         assert "Kodak24" not in catalog.TEST_SETS
         assert "scikit-image" in catalog.benchmark_images("Kodak24", root)[0]

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from training.runs import identical, saved_step, scalars, weights
+from training.runs import TINY, identical, saved_step, scalars, weights
 from vdsrlib.errors import InputError
 from vdsrlib.imaging.image_file import read_image, save_image
 from vdsrlib.training import run_state
@@ -40,6 +40,16 @@ class TestInterrupted:
         assert identical(weights(resumed), weights(whole))
         assert resumed.history == whole.history
         assert resumed.validation == whole.validation
+
+    def test_damage_is_drawn_again(self, train):
+        """Noise and JPEG of every step, too, are those of a run that was never stopped."""
+        photo = TINY.replace(scales="1_2", damage="photo", degrade_patch=True)
+        with pytest.raises(self.Stop):
+            train(photo, report=self.stop_at(20))
+        resumed, whole = train(photo), train(photo, name="whole")
+        assert identical(weights(resumed), weights(whole))
+        assert resumed.history == whole.history
+        assert [*resumed.validation[-1]["psnr"]] == ["2"], "at scale 1, clean images say nothing"
 
     def test_tensorboard_has_every_step_once(self, tmp_path, resumed):
         wanted = [(row["step"], pytest.approx(row["loss"], rel=1e-6)) for row in resumed.history]

@@ -174,3 +174,36 @@ def test_parts_make_up_the_batch(make, protocol, degrade_patch, candidates):
         training.batch(5, 9), *(training.batch(5, 9, i, 3) for i in range(3)), strict=True
     ):
         assert torch.equal(torch.stack(parts, dim=1).flatten(0, 1), whole)
+
+
+PHOTO = {"damage": "photo", "degrade_patch": True, "random_crops": True}
+
+
+def test_damaged_patches(make, paths):
+    """A third is what is degraded alone; the others are off by noise or JPEG."""
+    scales = [1, *SCALES]
+    batch = make(PAPER, scales, **PHOTO).batch(5, 200)
+    clean = []
+    for ilr, hr in pairs(PAPER, batch):
+        errors = [np.abs(PAPER.degrade(hr / 255, scale)[1] - ilr).mean() for scale in scales]
+        clean.append(errors.index(min(errors)) if min(errors) < 1e-5 else None)
+    assert 0.25 < np.mean([scale is not None for scale in clean]) < 0.42
+    assert {*clean} == {None, 0, 1, 2, 3}
+
+
+def test_damage_is_a_function_of_seed_and_step_for_any_number_of_processes(make):
+    one, two = (make(PAPER, [1, 2], **PHOTO) for _ in range(2))
+    later = torch.cat(one.batch(7, 12))
+    two.batch(3, 12)
+    torch.manual_seed(99)
+    assert torch.equal(torch.cat(two.batch(7, 12)), later)
+    parts = [two.batch(7, 12, i, 3) for i in range(3)]
+    for whole, *part in zip(one.batch(7, 12), *parts, strict=True):
+        assert torch.equal(torch.stack(part, dim=1).flatten(0, 1), whole)
+
+
+def test_damage_changes_no_batch_of_the_other_recipes(make):
+    plain = make(PAPER, SCALES, degrade_patch=True, random_crops=True).batch(4, 16)
+    damaged = make(PAPER, SCALES, **PHOTO).batch(4, 16)
+    assert torch.equal(plain[1], damaged[1]), "the same HR patches"
+    assert not torch.equal(plain[0], damaged[0])

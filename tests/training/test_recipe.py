@@ -21,7 +21,8 @@ def test_in_words(name):
     assert all(field.description for field in Recipe.model_fields.values())
     assert (words["clip_theta"] == "–") == (recipe.clip == "none")
     assert (words["decay_factor"] == "–") == (recipe.decay_steps == 0)
-    assert words["scales"] == ("1.5, 2, 2.5, 3, 3.5, 4" if name == "best" else "2, 3, 4")
+    scales = {"best": "1.5, 2, 2.5, 3, 3.5, 4", "photo": "1, 2, 3, 4"}
+    assert words["scales"] == scales.get(name, "2, 3, 4")
 
 
 @pytest.mark.parametrize(
@@ -72,6 +73,12 @@ def test_rate_that_leaves_the_numbers(factor):
     [
         ({"learning_rate": -1}, "learning_rate must be greater than 0, got -1"),
         ({"loss": "l2"}, "loss must be 'sse', 'mse' or 'l1', got 'l2'"),
+        ({"scales": "1_2"}, "scales must be above 1 where damage is none, got 1: nothing would be learnt"),
+        ({"damage": "photo"}, "damage photo is drawn anew for every patch: degrade_patch must be True"),
+        (
+            {"damage": "photo", "degrade_patch": True, "protocol": "replication"},
+            "damage photo is done to luma: protocol must be paper, got replication",
+        ),
         ({"ema": True}, "ema must be a valid number, got True"),
         ({"patch_size": 2.5}, "patch_size must be a valid integer, got 2.5"),
         ({"rate": 1}, "a recipe has no field rate; its fields are name, protocol, .*, seed"),

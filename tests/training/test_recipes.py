@@ -43,7 +43,7 @@ def test_seed():
         assert recipe.lr_at(step) == pytest.approx(5e-5 * 0.9 ** (step // 2560))
 
 
-@pytest.mark.parametrize("name", ["best", "demo"])
+@pytest.mark.parametrize("name", ["best", "photo", "demo"])
 def test_cosine(name):
     recipe = RECIPES[name]
     rates = [recipe.lr_at(step) for step in range(recipe.steps)]
@@ -60,7 +60,8 @@ def test_changes():
     assert (recipe.scales, recipe.steps) == ((2, 3, 4), 7)
     assert recipe.batch_size == RECIPES["demo"].batch_size
     assert recipe.name == "demo"
-    with pytest.raises(InputError, match="unknown recipe 'dmo'; choose paper, replication, best or demo"):
+    names = "paper, replication, best, photo or demo"
+    with pytest.raises(InputError, match=f"unknown recipe 'dmo'; choose {names}"):
         get_recipe("dmo")
 
 

@@ -101,6 +101,13 @@ def test_refusals_name_the_fix(value, advice):
     assert advice in str(caught.value)
 
 
+def test_scale_1_where_it_cleans():
+    assert parse_scales("1_2.5", one=True) == (1.0, 2.5)
+    for value in ("1", True, 0.5):
+        with pytest.raises(InputError, match="scale must be above 1"):
+            parse_scales(value, one=value != "1")
+
+
 @given(st.lists(st.floats(0, 1, exclude_min=True), min_size=1))
 def test_factors_of_copies_in_every_spelling(factors):
     text = "_".join(f"{factor:.17g}" for factor in factors)

@@ -23,7 +23,9 @@ def _add_options(parser: Parser) -> None:
         default="demo",
         help=f"{', '.join(RECIPES)}, a TOML file of fields, or the run.json of a run to train again",
     )
-    parser.add_argument("--data-path", help="folder of images, or of T91 and BSD200, or a set such as CID22")
+    parser.add_argument(
+        "--data-path", help="folder of images, or of T91 and BSD200, or sets: T91+BSD200+CID22"
+    )
     parser.add_argument("--ckpt-path", default="runs/train", help="folder for the weights and all else")
     parser.add_argument("--logs-path", help="folder for TensorBoard; default: logs in the other")
     parser.add_argument("--validation-set", default="Set5")

@@ -51,7 +51,8 @@ def embedded(names: Sequence[str]) -> list[Path]:
 def data_root(data_path: str | Path | None = None) -> Path | None:
     """Find the folder of data sets: ``data_path``, else the variable VDSR_DATA, else None.
 
-    A ``data_path`` that is no folder may name a set in the folder that VDSR_DATA names. A relative VDSR_DATA
+    A ``data_path`` that is no folder may name a set in the folder that VDSR_DATA names, or several sets, such
+    as T91+BSD200+CID22: their folder is then the answer. A relative VDSR_DATA
     counts from the current folder. If nothing is there, it counts from the folder of the shell that started
     the program, which the kernel of a notebook has left; the variable PWD names it.
 
@@ -60,6 +61,8 @@ def data_root(data_path: str | Path | None = None) -> Path | None:
     """
     root, source = _variable(), "The variable VDSR_DATA"
     if data_path:
+        if root and _set_folders(root, data_path):
+            return root
         named = root / data_path if root else None
         root, source = user_path(data_path), "data_path"
         if named and not os.path.exists(root) and os.path.isdir(named):  # noqa: PTH110, PTH112  never raise
@@ -70,6 +73,13 @@ def data_root(data_path: str | Path | None = None) -> Path | None:
         if not root.is_dir():
             raise InputError(f"{source} names {root}, which is not a folder.")
     return root
+
+
+def _set_folders(root: Path, data_path: str | Path) -> list[Path]:
+    """Return the folders of the sets that T91+BSD200+CID22 names; none where it is not of this form."""
+    folders = [root / name for name in str(data_path).split("+")]
+    several = len(folders) > 1 and all(map(os.path.isdir, folders))
+    return folders if several else []
 
 
 def _variable() -> Path | None:
@@ -140,8 +150,9 @@ def training_images(data_path: str | Path | None = None, *, stand_in: bool = Fal
     """Find the training set: its name and paths.
 
     Args:
-        data_path: a folder of images, one that holds T91 and BSD200, or the name of a set such as CID22;
-            default: the variable VDSR_DATA. Without either, the bundled photographs are the training set.
+        data_path: a folder of images, one that holds T91 and BSD200, the name of a set such as CID22, or of
+            several, such as T91+BSD200+CID22; default: the variable VDSR_DATA. Without either, the bundled
+            photographs are the training set.
         stand_in: take the bundled photographs also where the folder holds other known sets alone.
 
     Raises:
@@ -150,6 +161,8 @@ def training_images(data_path: str | Path | None = None, *, stand_in: bool = Fal
     root = data_root(data_path)
     if root is None:
         return EMBEDDED_TRAIN_NAME, embedded(EMBEDDED_TRAIN)
+    if data_path and (folders := _set_folders(root, data_path)):
+        return str(data_path), [path for folder in folders for path in list_images(folder)]
     sets = [name for name in TRAINING_SETS if (root / name).is_dir()]
     if sets:
         return "+".join(sets), [path for name in sets for path in list_images(root / name)]

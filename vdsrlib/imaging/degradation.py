@@ -59,12 +59,15 @@ class Degradation:
         small = max(1, downscaled_length(length, scale))
         return self.down(length, small, scale), self.up(small, length).sparse(small)
 
-    def __call__(self, hr: Array, scale: float) -> tuple[Array, Array]:
+    def __call__(
+        self, hr: Array, scale: float, damage: Callable[[Array], Array] | None = None
+    ) -> tuple[Array, Array]:
         """Degrade HR to LR and interpolate that to ILR.
 
         Args:
             hr: floating NumPy H x W or H x W x C, or torch ... x H x W on any device.
-            scale: factor > 1 between HR and LR.
+            scale: factor between HR and LR; 1 leaves HR as it is.
+            damage: what happens to LR before it is interpolated.
 
         Returns:
             LR, and ILR, which has HR's size; both of the same kind as ``hr``.
@@ -74,6 +77,8 @@ class Degradation:
             matrices(self, side, scale) for side in spatial_size(hr)
         )
         lr = apply_separable(hr, down_rows, down_cols)
+        if damage:
+            lr = damage(lr)
         return lr, apply_separable(lr, up_rows, up_cols)
 
 

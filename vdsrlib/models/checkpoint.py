@@ -183,7 +183,7 @@ def _load_safetensors(path: Path) -> tuple[VDSR, dict[str, Any]]:
         if missing:
             raise InputError(f"no {', '.join(missing)}")
         get_protocol(info["protocol"])
-        info["scales"] = list(parse_scales(list(info["scales"])))
+        info["scales"] = list(parse_scales(list(info["scales"]), one=True))
         if not 2 <= info["depth"] <= max(2, len(tensors)) or info["width"] * info["channels"] > 1e6:
             raise InputError(f"depth {info['depth']}, width {info['width']}")
         residual = info.get("residual", True)

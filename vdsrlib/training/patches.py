@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vdsrlib.imaging.damage import Damage, draw_damage
 from vdsrlib.imaging.degradation import DEGRADATIONS
 from vdsrlib.protocol import get_protocol
 from vdsrlib.training.pixel_store import load_pixels
@@ -79,7 +80,7 @@ class TrainingSet:
         """
         recipe, drawn = self.recipe, (self.recipe.hard_mining_candidates, size)
         # PyTorch keeps 32 bits of a seed: a sum of seed and step would give two seeds the same batches.
-        mixed = int(np.random.SeedSequence((recipe.seed, step)).generate_state(1)[0])
+        mixed, noise_seed = map(int, np.random.SeedSequence((recipe.seed, step)).generate_state(2))
         random = torch.Generator().manual_seed(mixed)
 
         def draw(below: Tensor | int, *shape: int) -> Tensor:
@@ -92,11 +93,22 @@ class TrainingSet:
         top = draw(self._places(self.height[image]), *drawn) * stride
         left = draw(self._places(self.width[image]), *drawn) * stride
         scale, orientation = draw(len(recipe.scales), size), draw(len(self.cells), size)
-        mine = slice(rank, None, world_size)
-        return self._cut(*(x[..., mine] for x in (image, top, left, scale, orientation)))
+        mine, damage = slice(rank, None, world_size), None
+        if recipe.damage == "photo":
+            where = self.pixels.hr.device
+            damage = draw_damage(drawn, recipe.patch_size, random, where, noise_seed).select(mine)
+        return self._cut(damage, *(x[..., mine] for x in (image, top, left, scale, orientation)))
 
-    def _cut(self, image: Tensor, top: Tensor, left: Tensor, scale: Tensor, orientation: Tensor) -> Batch:
-        """Cut patches, of which the first three have candidates x patches, the last two have patches."""
+    def _cut(
+        self,
+        damage: Damage | None,
+        image: Tensor,
+        top: Tensor,
+        left: Tensor,
+        scale: Tensor,
+        orientation: Tensor,
+    ) -> Batch:
+        """Cut patches: image, top and left have candidates x patches, scale and orientation have patches."""
         side, device, channels = self.recipe.patch_size, self.pixels.hr.device, self.protocol.channels
         width, area, offset = self.width[image], self.height[image] * self.width[image], self.offset[image]
         hr_start = offset * channels  # of a patch's image and scale in the flat tensors
@@ -111,18 +123,12 @@ class TrainingSet:
         pixel = (top + cell // side) * width + left + cell % side
         place = pixel + area * torch.arange(channels, device=device)[:, None, None]
         hr = self.pixels.hr[hr_start + place].float() / 255.0  # candidates x patches x C x H x W
-        ilr = self._degrade(hr, scale) if self.recipe.degrade_patch else self.pixels.ilr[ilr_start + place]
+        if self.recipe.degrade_patch:
+            ilr = _degrade(hr, scale, self.recipe, damage)
+        else:
+            ilr = self.pixels.ilr[ilr_start + place]
         hardest = (ilr - hr).abs().mean((2, 3, 4)).argmax(0), torch.arange(hr.shape[1], device=device)
         return self.protocol.normalize(ilr[hardest]), self.protocol.normalize(hr[hardest])
-
-    def _degrade(self, hr: Tensor, scale: Tensor) -> Tensor:
-        """Degrade every patch by itself."""
-        ilr = torch.empty_like(hr)
-        for i, factor in enumerate(self.recipe.scales):
-            chosen = hr[:, scale == i]
-            degraded = DEGRADATIONS[self.protocol.degradation](chosen.flatten(0, 1), factor)[1]
-            ilr[:, scale == i] = degraded.view_as(chosen)
-        return ilr
 
     def batches(self, steps: range, size: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
         """Yield the batches of these steps, on the device; from a store, threads read ahead."""
@@ -155,6 +161,16 @@ class TrainingSet:
         return (
             side - self.recipe.patch_size + 1 if self.recipe.random_crops else side // self.recipe.patch_size
         )
+
+
+def _degrade(hr: Tensor, scale: Tensor, recipe: Recipe, damage: Damage | None) -> Tensor:
+    """Degrade every patch (candidates x patches x C x H x W) by itself."""
+    ilr, degrade = torch.empty_like(hr), DEGRADATIONS[get_protocol(recipe.protocol).degradation]
+    for i, factor in enumerate(recipe.scales):
+        mine = scale == i
+        apply = damage.select(mine).apply if damage else None
+        ilr[:, mine] = degrade(hr[:, mine], factor, apply)[1]
+    return ilr
 
 
 def _orientations(side: int, count: int) -> Tensor:

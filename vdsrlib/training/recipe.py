@@ -1,6 +1,7 @@
 """Recipes: everything that determines the weights, as data that is checked."""
 
 import math
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -29,7 +30,7 @@ def _no_truth_value(value: Any) -> Any:
 Whole = Annotated[int, Field(strict=True)]
 Real = Annotated[float, BeforeValidator(_no_truth_value)]
 ProtocolName = Annotated[str, AfterValidator(lambda name: get_protocol(name).name)]
-Scales = Annotated[tuple[float, ...], BeforeValidator(parse_scales)]
+Scales = Annotated[tuple[float, ...], BeforeValidator(partial(parse_scales, one=True))]
 RescaleFactors = Annotated[tuple[float, ...], BeforeValidator(parse_rescale_factors)]
 
 
@@ -65,6 +66,9 @@ class Recipe(BaseModel):
     random_crops: StrictBool = Field(False, description="cut patches anywhere, rather than on a grid")
     degrade_patch: StrictBool = Field(
         False, description="degrade every HR patch by itself, rather than the whole image once a scale"
+    )
+    damage: Literal["none", "photo"] = Field(
+        "none", description="what happens to LR: none, or photo (noise and JPEG, drawn anew for every patch)"
     )
     orientations: Literal[1, 4, 8] = Field(
         8, description="1 takes patches as they are, 4 also turns them, 8 also mirrors them"
@@ -117,6 +121,16 @@ class Recipe(BaseModel):
             super().__init__(**fields)
         except ValidationError as error:
             raise InputError("; ".join(map(_sentence, error.errors()))) from None
+
+    @model_validator(mode="after")
+    def _damage_fits(self) -> "Recipe":
+        if self.damage == "none" and min(self.scales) == 1:
+            raise InputError("scales must be above 1 where damage is none, got 1: nothing would be learnt")
+        if self.damage == "photo" and not self.degrade_patch:
+            raise InputError("damage photo is drawn anew for every patch: degrade_patch must be True")
+        if self.damage == "photo" and get_protocol(self.protocol).colour != "luma":
+            raise InputError(f"damage photo is done to luma: protocol must be paper, got {self.protocol}")
+        return self
 
     @model_validator(mode="after")
     def _last_rate_is_a_number(self) -> "Recipe":

@@ -1,4 +1,4 @@
-"""The four recipes (the paper's, the replication's, ours, and a small one to watch), and those in files."""
+"""The recipes (the paper's, the replication's, ours, one for photographs, a small one), and files of them."""
 
 import json
 import sys
@@ -64,6 +64,26 @@ RECIPES = {
             ema=0.99,
             precision="auto",
         ),
+        Recipe(  # for photographs as they are: begin with vdsr, --init vdsr
+            name="photo",
+            scales=(1.0, 2.0, 3.0, 4.0),
+            last_gain=0.01,
+            patch_size=64,
+            random_crops=True,
+            degrade_patch=True,
+            damage="photo",
+            batch_size=64,
+            steps=32_000,
+            optimizer="muon",
+            learning_rate=5e-4,
+            bias_lr_factor=0.1,
+            reinitialise_every=500,
+            warmup_steps=100,
+            decay_steps=0,
+            loss="l1",
+            ema=0.99,
+            precision="auto",
+        ),
         Recipe(  # a small network on a few photographs, to see training happen in about a minute
             name="demo",
             depth=8,
@@ -87,8 +107,9 @@ def get_recipe(name_or_file: str | Path, **changes: Any) -> Recipe:
     """Return a recipe by its name or from a file, with fields changed.
 
     Args:
-        name_or_file: "paper", "replication", "best" or "demo"; a TOML file of fields, where those left out
-            have the values of ``Recipe``; or the ``run.json`` of a finished run, to train as it was trained.
+        name_or_file: "paper", "replication", "best", "photo" or "demo"; a TOML file of fields, where those
+            left out have the values of ``Recipe``; or the ``run.json`` of a finished run, to train as it was
+            trained.
         changes: values of fields; None is no change.
 
     Raises:

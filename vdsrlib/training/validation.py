@@ -39,7 +39,7 @@ class Validation:
     Attributes:
         images: a benchmark's name, or a name and paths.
         every: steps between validations; 0 for none but the last.
-        scales: default: the recipe's.
+        scales: default: the recipe's above 1.
     """
 
     images: str | Images = "Set5"
@@ -62,7 +62,8 @@ class Validator:
 
     def __init__(self, recipe: Recipe, validation: Validation, data_path: str | Path | None) -> None:
         self.recipe, self.protocol, self.every = recipe, get_protocol(recipe.protocol), validation.every
-        self.scales = tuple(validation.scales or recipe.scales)
+        # At scale 1, there is nothing to score on clean images.
+        self.scales = tuple(validation.scales or (scale for scale in recipe.scales if scale > 1))
         images = validation.images
         self.name, self.paths = images if isinstance(images, tuple) else benchmark_images(images, data_path)
 

@@ -43,8 +43,12 @@ def unknown(kind: str, name: str, choices: Collection[str]) -> InputError:
     return InputError(f"unknown {kind} {name!r}; choose {listed}")
 
 
-def parse_scale(value: Any) -> float:
+def parse_scale(value: Any, *, one: bool = False) -> float:
     """Parse one scale, a finite number above 1 and up to 8.
+
+    Args:
+        value: as it was typed.
+        one: whether 1 is a scale, too: a photograph is cleaned, and keeps its size.
 
     Raises:
         InputError: the value is anything else.
@@ -56,18 +60,24 @@ def parse_scale(value: Any) -> float:
         scale = float(value)
     except (TypeError, ValueError):
         raise InputError(f"scale must be one number such as 3 or 2.5, got {value!r}") from None
+    if one and scale == 1 and not isinstance(value, bool):
+        return scale
     if isinstance(value, bool) or not (math.isfinite(scale) and 1 < scale <= LARGEST_SCALE):
         raise InputError(f"scale must be above 1 and at most {LARGEST_SCALE}, got {value}")
     return scale
 
 
-def parse_scales(value: Any) -> tuple[float, ...]:
+def parse_scales(value: Any, *, one: bool = False) -> tuple[float, ...]:
     """Parse scales in every spelling that reaches a notebook, and sort them.
 
     papermill's ``-p scales 2_3_4`` arrives as the integer 234, since Python reads ``2_3_4`` as one number.
     An integer above the largest scale is therefore split into its digits, which must ascend. A number such
     as 22.54 (from ``-p scales 2_2.5_4``) or 1.52 (from 1.5_2, or meant so) is ambiguous and refused. The text
     ``"1.52"`` means 1.52.
+
+    Args:
+        value: as it was typed.
+        one: whether 1 is a scale, too, see ``parse_scale``.
 
     Raises:
         InputError: the value has no scales or is ambiguous; the message has the spelling to use.
@@ -95,7 +105,7 @@ def parse_scales(value: Any) -> tuple[float, ...]:
         parts = [value]
     if not parts:
         raise InputError("scales must have at least one scale, such as 2_3_4, got none")
-    scales = tuple(parse_scale(part) for part in parts)
+    scales = tuple(parse_scale(part, one=one) for part in parts)
     if len(set(scales)) != len(scales):
         raise InputError(f"scales must differ, got {value!r}")
     return tuple(sorted(scales))
