@@ -47,6 +47,11 @@ def test_the_check_cell_runs_twice(check, chapter):
 @pytest.mark.parametrize(
     ("chapter", "parameters", "sentence"),
     [
+        ("00", {"scale": 1}, "scale must be above 1 and at most 8, got 1"),
+        ("00", {"image": "nowhere.png"}, "nowhere.png"),
+        ("00", {"device": "tpu"}, "unknown device 'tpu'"),
+        ("01", {"benchmark": "Set6"}, "There is no image set Set6"),
+        ("01", {"scales": 1.52}, "ambiguous"),
         ("02", {"depth": 2.5}, "depth must be a whole number from 2 up, got 2.5"),
         ("02", {"width": 0}, "width must be a whole number from 1 up, got 0"),
         ("02", {"weights": "vdsr-rgb"}, "The paper protocol works on luma"),
@@ -85,6 +90,7 @@ def test_parameters_as_text(check, chapter, name, typed, meaning):
 def test_a_home_folder(check, tmp_path, monkeypatch, photo_file):
     monkeypatch.setenv("HOME", str(photo_file.parent))
     monkeypatch.setenv("USERPROFILE", str(photo_file.parent))
+    assert check("00", image=f"~/{photo_file.name}")["path"] == photo_file
     for chapter in ("05", "06", "07"):
         assert check(chapter, hd_image_path=f"~/{photo_file.name}")["path"] == photo_file
     assert check("05", result_dir_path="~/maps")["folder"] == photo_file.parent / "maps"

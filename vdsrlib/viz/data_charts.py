@@ -16,15 +16,17 @@ def kernel_plot(scale: float) -> Figure:
     figure, axes = make_figure(1, 1, 7, 2.8)
     x = np.linspace(-2 * scale - 0.5, 2 * scale + 0.5, 800)
     axis = axes[0, 0]
-    axis.plot(x, cubic(x), color=COLOURS[0], label="enlarging: 4 pixels")
+    axis.plot(x, cubic(x), color=COLOURS[0], label="enlarging, or without antialiasing")
     axis.plot(
         x,
         cubic(x / scale) / scale,
         "--",
         color=COLOURS[1],
-        label=f"shrinking by {scale:g}: {4 * scale:g} pixels, area still 1",
+        label=f"shrinking by {scale:g}, antialiased",
     )
     axis.set(xlabel="distance from the output pixel's centre (input pixels)", ylabel="weight")
+    title = f"Antialiasing stretches the kernel from 4 to {4 * scale:g} pixels; its area stays 1"
+    axis.set_title(title, fontsize=10)
     axis.axhline(0, color="0.7", linewidth=0.8)
     axis.legend(frameon=False, fontsize=9)
     return figure
