@@ -14,7 +14,16 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from vdsrlib.errors import InputError
 from vdsrlib.imaging.arrays import as_image
-from vdsrlib.imaging.colour import as_rgb, luma, merge_luma, split_luma, to_float, to_uint8
+from vdsrlib.imaging.colour import (
+    as_rgb,
+    grey_to_luma,
+    luma,
+    luma_to_grey,
+    merge_luma,
+    split_luma,
+    to_float,
+    to_uint8,
+)
 from vdsrlib.imaging.crops import modcrop_length
 from vdsrlib.imaging.degradation import DEGRADATIONS
 from vdsrlib.imaging.resize import Array
@@ -55,6 +64,11 @@ class Protocol:
         """1 for luma, 3 for RGB."""
         return 1 if self.colour == "luma" else 3
 
+    @property
+    def black_and_white(self) -> tuple[float, float]:
+        """The planes of ``split`` for a black and for a white image."""
+        return (16 / 255, 235 / 255) if self.colour == "luma" else (0.0, 1.0)
+
     def samples(self, image: np.ndarray) -> np.ndarray:
         """Return what is trained on and scored of an image: H x W (rounded luma) or H x W x 3.
 
@@ -67,7 +81,9 @@ class Protocol:
     def split(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Split an image into the planes that a network enlarges and the chroma that is interpolated.
 
-        Luma is not rounded, unlike that of ``samples``: it is to become an image again.
+        Luma is not rounded, unlike that of ``samples``: it is to become an image again. That of a grey image
+        is the luma of the RGB image that looks the same, as the network knows it; where ``samples`` are
+        scored, a grey image is its own luma.
 
         Args:
             image: uint8, uint16, or floating in [0, 1]; H x W or H x W x 3.
@@ -78,11 +94,13 @@ class Protocol:
         """
         if self.colour == "rgb":
             return to_float(as_rgb(image)), None
-        return split_luma(image) if image.ndim == 3 else (to_float(image), None)
+        return split_luma(image) if image.ndim == 3 else (grey_to_luma(to_float(image)), None)
 
     def merge(self, planes: np.ndarray, chroma: np.ndarray | None) -> np.ndarray:
         """Invert ``split``: float64 in [0, 1], clipped; H x W (grey) or H x W x 3."""
-        return np.clip(planes, 0.0, 1.0) if chroma is None else merge_luma(planes, chroma)
+        if chroma is not None:
+            return merge_luma(planes, chroma)
+        return np.clip(planes if planes.ndim == 3 else luma_to_grey(planes), 0.0, 1.0)
 
     def pair(self, image: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Make HR, LR and ILR of a uint8 image: ``ground_truth``, then ``degrade``.

@@ -9,7 +9,7 @@ from PIL import Image
 
 from vdsrlib.evaluation import ground_truth
 from vdsrlib.imaging.image_file import read_image, save_image
-from vdsrlib.inference import upscale
+from vdsrlib.inference import enlarge
 
 
 def test_direct(run_cli, photo_file, tiny, tmp_path):
@@ -51,7 +51,7 @@ def test_two_images_that_would_get_one_name(call_cli, tmp_path, grey_photo, phot
 @pytest.mark.parametrize("mode", [[], ["--ground-truth"]])
 def test_a_file_that_appears_meanwhile_is_kept(call_cli, photo_file, tiny, monkeypatch, mode):
     target = photo_file.with_name("out.png")
-    for module, name in ((upscale, "to_batch"), (ground_truth, "predict")):
+    for module, name in ((enlarge, "to_batch"), (ground_truth, "predict")):
         compute = getattr(module, name)
 
         def meanwhile(*arguments, compute=compute):
@@ -85,12 +85,12 @@ def test_ground_truth_tells_what_was_changed_in_reading(call_cli, tmp_path, phot
 def test_one_image_too_large_for_the_memory(call_cli, tmp_path, photo, tiny, monkeypatch, ask):
     for name in ("a", "b", "c"):
         save_image(tmp_path / f"in/{name}.png", photo[: 80 if name == "b" else 70])
-    compute = upscale.to_batch
+    compute = enlarge.to_batch
 
     def greedy(model, ilr, *others):
         return ask(2**58) if len(ilr) == 160 else compute(model, ilr, *others)
 
-    monkeypatch.setattr(upscale, "to_batch", greedy)
+    monkeypatch.setattr(enlarge, "to_batch", greedy)
     options = ["--scale", 2, "--weights", tiny]
     status, _, error = call_cli("upscale", tmp_path / "in", tmp_path / "out", *options)
     assert status == 1

@@ -112,6 +112,8 @@ def upscale_image(
         arguments.max_megapixels * 10**6,
         progress,
         EncodingOptions(arguments.quality, arguments.lossless, arguments.strip),
+        arguments.alpha,
+        arguments.wrap,
     )
     work = _from_ground_truth if arguments.ground_truth else _from_file
     try:

@@ -33,6 +33,7 @@ def add_parser(commands: Commands) -> None:
 def _add_options(parser: Parser) -> None:
     from vdsrlib.imaging.formats import MAX_PIXELS
     from vdsrlib.inference.backends import BACKENDS, PRECISIONS
+    from vdsrlib.inference.options import ALPHA
     from vdsrlib.inference.tiling import MEMORY
 
     add_device(parser)
@@ -88,6 +89,14 @@ def _add_options(parser: Parser) -> None:
     parser.add_argument(
         "--strip", action="store_true", help="leave out EXIF, XMP, IPTC and the resolution of the file"
     )
+    parser.add_argument(
+        "--alpha",
+        choices=ALPHA,
+        default=ALPHA[0],
+        help="how to enlarge transparency: as it is seen on any background, or separate from the colours, "
+        "which keeps those under alpha 0; default: %(default)s",
+    )
+    parser.add_argument("--wrap", action="store_true", help="a tileable texture: its opposite borders meet")
     _add_folder_options(parser)
 
 
@@ -108,6 +117,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.ground_truth and not arguments.scale:
         raise InputError("--ground-truth needs --scale: it says how HR is degraded")
+    if arguments.ground_truth and (arguments.wrap or arguments.alpha == "separate"):
+        raise InputError("--ground-truth scores an opaque image with borders; leave out --alpha and --wrap")
     EncodingOptions(arguments.quality)  # refuses a wrong one before the work
     if os.path.isdir(arguments.input):  # noqa: PTH112  which answers for any name, however long
         return _run_folder(arguments)

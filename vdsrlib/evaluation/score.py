@@ -16,7 +16,7 @@ from vdsrlib.evaluation.frames import ImageScores, score_images
 from vdsrlib.evaluation.images import find_images
 from vdsrlib.evaluation.pairing import pair_by_name
 from vdsrlib.imaging.arrays import as_image
-from vdsrlib.imaging.colour import as_rgb, split_luma, to_eight_bits, to_float, to_uint8
+from vdsrlib.imaging.colour import as_rgb, luma_to_grey, split_luma, to_eight_bits, to_float, to_uint8
 from vdsrlib.imaging.image_file import read_with_notes
 from vdsrlib.protocol import Protocol, Score, get_protocol
 from vdsrlib.utils.hashing import hash_file
@@ -124,7 +124,7 @@ def _planes(sr: np.ndarray, rules: Protocol, *, grey: bool) -> np.ndarray:
 
 def _grey(rgb: np.ndarray) -> np.ndarray:
     """Make RGB grey: the luma, stretched from 16..235 to the whole range; of equal channels, one of them."""
-    grey = (split_luma(rgb)[0] * 255 - 16) / 219
+    grey = luma_to_grey(split_luma(rgb)[0])
     return to_uint8(grey) if rgb.dtype == np.uint8 else grey
 
 

@@ -1,6 +1,6 @@
 """Take the images that callers hand over: what is certain is converted, and the rest refused."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -36,20 +36,53 @@ def as_image(image: Any) -> np.ndarray:
     return pixels
 
 
+class Samples(NamedTuple):
+    """An image as arrays.
+
+    Attributes:
+        pixels: H x W or H x W x 3.
+        alpha: H x W of the same type, or None.
+        measured: whether no black and white are certain, so that these are mere numbers, of any type.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None
+    measured: bool
+
+
 def split_alpha(image: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """Convert an image as ``as_image`` does; return its colours and its alpha, or None.
 
     Raises:
         InputError: the array is no image, or what its samples mean is not certain.
     """
+    pixels, alpha, measured = as_samples(image)
+    if measured:
+        raise InputError(
+            f"image must be {SAMPLES}, got {pixels.dtype} from {pixels.min():.6g} to {pixels.max():.6g}"
+        )
+    return pixels, alpha
+
+
+def as_samples(image: Any) -> Samples:
+    """Convert an image as ``as_image`` does, where it is certain what its samples mean.
+
+    Raises:
+        InputError: the array is no image.
+
+    >>> as_samples(np.array([[3000, 3500]], np.int32)).measured
+    True
+    """
     alpha = None
     if isinstance(image, Image.Image):
         samples, alpha = _from_pillow(image)
     else:
-        samples = _with_known_samples(_channels_last(as_array(image)))
-        if samples.ndim == 3 and samples.shape[2] == 4:
-            samples, alpha = samples[..., :3], samples[..., 3]
-    return samples, alpha
+        samples = _channels_last(as_array(image))
+    known = _with_known_samples(samples)
+    samples, measured = (samples, True) if known is None else (known, False)
+    if samples.ndim == 3 and samples.shape[2] == 4:
+        samples, alpha = samples[..., :3], samples[..., 3]
+    return Samples(samples, alpha, measured)
 
 
 def as_array(image: Any) -> np.ndarray:
@@ -71,7 +104,7 @@ def as_array(image: Any) -> np.ndarray:
 
 def _from_pillow(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _with_known_samples(as_array(image)), None
+        return as_array(image), None
     if image.mode not in ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX"):
         raise InputError(f"image must be grey or RGB, got Pillow's mode {image.mode}; convert it first")
     grey = image.mode in ("1", "L", "LA", "La")
@@ -94,8 +127,8 @@ def _shape(samples: np.ndarray) -> str:
     return " x ".join(map(str, samples.shape)) or "one number"
 
 
-def _with_known_samples(samples: np.ndarray) -> np.ndarray:
-    """Convert samples to uint8, uint16 or floats about [0, 1]."""
+def _with_known_samples(samples: np.ndarray) -> np.ndarray | None:
+    """Convert samples to uint8, uint16 or floats about [0, 1]; None where it is not certain how."""
     if samples.dtype in (np.uint8, np.uint16):
         return samples
     if samples.dtype == bool:
@@ -111,4 +144,4 @@ def _with_known_samples(samples: np.ndarray) -> np.ndarray:
             return samples
         if low >= -0.5 and high <= 255.5:
             return samples / samples.dtype.type(255)
-    raise InputError(f"image must be {SAMPLES}, got {samples.dtype} from {low:.6g} to {high:.6g}")
+    return None

@@ -70,6 +70,22 @@ def split_luma(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return ycbcr[..., 0], ycbcr[..., 1:]
 
 
+def grey_to_luma(grey: np.ndarray) -> np.ndarray:
+    """Map a grey image in [0, 1] to the luma of the RGB image that looks the same, 16/255 to 235/255.
+
+    Networks learn luma from RGB photographs, so this is the range that they know.
+
+    >>> grey_to_luma(np.array([0, 1])) * 255
+    array([ 16., 235.])
+    """
+    return (grey * 219.0 + 16.0) / 255.0
+
+
+def luma_to_grey(y: np.ndarray) -> np.ndarray:
+    """Invert ``grey_to_luma``; the result is not clipped."""
+    return (y * 255.0 - 16.0) / 219.0
+
+
 def merge_luma(y: np.ndarray, chroma: np.ndarray) -> np.ndarray:
     """Invert ``split_luma``: return float RGB, clipped to [0, 1]."""
     return np.clip(ycbcr2rgb(np.concatenate([y[..., None], chroma], axis=-1) * 255.0), 0.0, 1.0)

@@ -17,7 +17,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from vdsrlib.errors import InputError
 from vdsrlib.imaging.formats import FORMATS
-from vdsrlib.imaging.metadata import EXIF_TEXTS, IPTC_RESOURCE, Metadata
+from vdsrlib.imaging.metadata import EXIF_TEXTS, IPTC_RESOURCE, NODATA, Metadata
 from vdsrlib.imaging.png import RAW_IPTC, XMP_KEYWORD, chunk
 
 LONGEST_SEGMENT = 65_533
@@ -146,6 +146,8 @@ def write_tiff(path: Path, content: Content) -> list[str]:
     for code, data in ((XMP_TAG, metadata.xmp), (IPTC_TAG, metadata.iptc)):
         if data:
             tags.append((code, 7 if code == IPTC_TAG else 1, len(data), data, True))
+    if metadata.nodata is not None:
+        tags.append((NODATA, 2, 0, f"{metadata.nodata:.17g}", True))
     count = 1 if samples.ndim == 2 else samples.shape[2]
     tifffile.imwrite(
         path,

@@ -4,7 +4,8 @@ Files come from anywhere, so nothing is believed. Only the decoders of the forma
 image with more pixels than a limit is decoded, and every failure is one InputError.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +42,7 @@ from vdsrlib.utils.atomic import atomic
 from vdsrlib.utils.paths import user_path
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Picture:
     """The content of an image file.
 
@@ -53,6 +54,7 @@ class Picture:
         notes: what reading or writing changed or left out, each a few words for people.
         turned: whether the file has the pixels in another orientation, which its EXIF tells.
         metadata: what else the file says of its picture; writing brings it up to date.
+        measured: whether samples are mere numbers, such as elevations, without black and white.
     """
 
     pixels: np.ndarray
@@ -61,6 +63,14 @@ class Picture:
     notes: tuple[str, ...] = ()
     turned: bool = False
     metadata: Metadata = NO_METADATA
+    measured: bool = False
+
+    def __repr__(self) -> str:
+        height, width = self.pixels.shape[:2]
+        kind = ("grey" if self.pixels.ndim == 2 else "RGB") + " with alpha" * (self.alpha is not None)
+        profile = ", with profile" if self.icc else ""
+        notes = "".join(f"; {note}" for note in self.notes)
+        return f"<Picture {width} x {height}, {self.pixels.dtype} {kind}{profile}{notes}>"
 
 
 def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS, *, measurements: bool = False) -> Picture:
@@ -97,7 +107,8 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS, *, measurements
     if decoded.icc and not icc:
         decoded.notes.append("the colour profile is of another kind of image, and left out")
     turned = decoded.orientation in UPRIGHT
-    return Picture(pixels, alpha, icc, tuple(decoded.notes), turned, decoded.metadata)
+    measured = pixels.dtype not in (np.uint8, np.uint16)
+    return Picture(pixels, alpha, icc, tuple(decoded.notes), turned, decoded.metadata, measured)
 
 
 def _read_other(path: str | Path, max_pixels: int) -> Decoded:
@@ -152,10 +163,42 @@ def write_picture(
     Raises:
         InputError: as in ``check_target``, the place cannot be written, or the file may not be replaced.
     """
-    check_target(path, *picture.pixels.shape[:2], alpha=picture.alpha is not None, dtype=picture.pixels.dtype)
+    shape = picture.pixels.shape[0], picture.pixels.shape[1]
+    with writing(path, picture, shape, options, picture.pixels.size, replace=replace) as write:
+        return write(picture)
+
+
+@contextmanager
+def writing(
+    path: str | Path,
+    picture: Picture,
+    shape: tuple[int, int],
+    options: EncodingOptions,
+    max_pixels: int,
+    *,
+    replace: bool,
+) -> Iterator[Callable[[Picture], tuple[str, ...]]]:
+    """Make sure of a file before the work on its picture; yield a function that encodes the result.
+
+    Args:
+        path: the name.
+        picture: of the type and with the transparency of the result.
+        shape: height and width of the result.
+        options: quality, and what to leave out.
+        max_pixels: the most pixels that the result may have.
+        replace: whether a file of this name may be lost.
+
+    Yields:
+        What takes the result, and returns the notes of ``write_picture``.
+
+    Raises:
+        InputError: as in ``write_picture``, or the result would have more pixels.
+    """
+    check_target(path, *shape, alpha=picture.alpha is not None, dtype=picture.pixels.dtype)
     options.check(path)
+    check_pixels(path, *shape, max_pixels)
     with atomic(path, replace=replace) as temporary:
-        return encode(temporary, picture, options)
+        yield lambda result: encode(temporary, result, options)
 
 
 def encode(path: Path, picture: Picture, options: EncodingOptions = DEFAULT_ENCODING) -> tuple[str, ...]:
@@ -179,9 +222,11 @@ def encode(path: Path, picture: Picture, options: EncodingOptions = DEFAULT_ENCO
         notes.append("the colours are Adobe RGB, which only EXIF says")
     told = picture.metadata
     if options.strip:
-        told = Metadata(png_colour=told.png_colour)
+        told = Metadata(png_colour=told.png_colour, nodata=told.nodata)
     metadata = told.updated(*samples.shape[:2])
     lost = WRITERS[kind](path, Content(samples, icc, metadata, options))
+    if told.nodata is not None and kind != "TIFF":
+        lost.append("the value of missing pixels")
     if told.exif and not metadata.exif:
         lost = ["EXIF, being damaged,", *lost]
     if kind != "PNG" and not icc and b"sRGB" not in metadata.png_colour:

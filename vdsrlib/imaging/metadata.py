@@ -26,6 +26,8 @@ EXIF_TEXTS = (
     Base.Copyright,
 )
 """Texts of EXIF that a TIFF file has as tags of its own."""
+NODATA = 42113
+"""GDAL's tag of a TIFF file: the sample of pixels that hold no value, as a text."""
 IPTC_RESOURCE = 0x0404
 """The number of IPTC's records among Photoshop's resources."""
 
@@ -40,6 +42,7 @@ class Metadata:
         iptc: records of the Information Interchange Model; or None.
         dpi: pixels an inch, across and down; or None.
         png_colour: chunks of a PNG file that say what its samples mean beside a profile, by their kind.
+        nodata: the sample of pixels that hold no value, as GDAL's tag in a TIFF file names it; or None.
     """
 
     exif: bytes | None = None
@@ -47,6 +50,7 @@ class Metadata:
     iptc: bytes | None = None
     dpi: tuple[float, float] | None = None
     png_colour: Mapping[bytes, bytes] = field(default_factory=dict)
+    nodata: float | None = None
 
     def updated(self, height: int, width: int) -> "Metadata":
         """Return what is true of an upright picture of another size: without thumbnails, and of that size."""
@@ -56,6 +60,7 @@ class Metadata:
             self.iptc,
             self.dpi,
             self.png_colour,
+            self.nodata,
         )
 
 

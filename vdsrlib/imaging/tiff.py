@@ -24,7 +24,7 @@ from vdsrlib.imaging.colour import to_eight_bits
 from vdsrlib.imaging.declared_size import declared_size
 from vdsrlib.imaging.decoding import Decoded, frames_note, open_with_pillow, pillow_samples
 from vdsrlib.imaging.formats import EIGHT_BITS, check_pixels
-from vdsrlib.imaging.metadata import EXIF_TEXTS, Metadata
+from vdsrlib.imaging.metadata import EXIF_TEXTS, NODATA, Metadata
 
 COLOURS: dict[int, int] = {
     PHOTOMETRIC.MINISWHITE: 1,
@@ -139,7 +139,7 @@ def _metadata(file: TiffFile, page: TiffPage) -> Metadata:
     unit = {2: 1.0, 3: 2.54}.get(page.tags.valueof("ResolutionUnit", default=2), 0.0)
     across, down = (_ratio(page.tags.valueof(tag)) for tag in ("XResolution", "YResolution"))
     dpi = (across * unit, down * unit) if across * down * unit > 0 else None
-    return Metadata(content, xmp, iptc, dpi)
+    return Metadata(content, xmp, iptc, dpi, nodata=_number(page.tags.valueof(NODATA)))
 
 
 def _bytes(value: object) -> bytes | None:
@@ -152,6 +152,14 @@ def _bytes(value: object) -> bytes | None:
         top = max(value, default=0)
         return bytes(value) if top < 256 else np.array(value, "<u4").tobytes()
     return None
+
+
+def _number(value: object) -> float | None:
+    """Read the text of a number."""
+    try:
+        return float(str(value).rstrip("\0 "))
+    except ValueError:
+        return None
 
 
 def _ratio(value: object) -> float:

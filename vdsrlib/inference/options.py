@@ -1,13 +1,15 @@
-"""The options of enlarging: speed and memory, which change the result by rounding alone, and the file."""
+"""The options of enlarging: speed and memory, which change the result by rounding alone; edges; the file."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vdsrlib.errors import InputError
 from vdsrlib.imaging.encoding import DEFAULT_ENCODING, EncodingOptions
 from vdsrlib.imaging.formats import MAX_PIXELS
 from vdsrlib.inference.backends import Network
 from vdsrlib.inference.tiling import MEMORY
 
+ALPHA = ("seen", "separate")
 Progress = Callable[[int, int], None]
 
 
@@ -22,6 +24,13 @@ class InferenceOptions:
         max_pixels: images with more, read or made, are refused.
         progress: is called with the tiles done and their number, after each tile.
         encoding: quality of a file, and what to leave out of it.
+        alpha: how transparency is enlarged. "seen": as the picture looks on any background; colours that are
+            wholly transparent are not kept. "separate": colours as if all were opaque, and alpha as a grey
+            image of its own, for textures whose alpha is a mask.
+        wrap: whether opposite borders meet, as those of a texture that is laid in tiles.
+
+    Raises:
+        InputError: there is no such way to enlarge transparency.
     """
 
     backend: str | Network = "auto"
@@ -30,3 +39,9 @@ class InferenceOptions:
     max_pixels: int = MAX_PIXELS
     progress: Progress | None = None
     encoding: EncodingOptions = DEFAULT_ENCODING
+    alpha: str = "seen"
+    wrap: bool = False
+
+    def __post_init__(self) -> None:
+        if self.alpha not in ALPHA:
+            raise InputError(f"alpha must be one of {', '.join(ALPHA)}, got {self.alpha!r}")

@@ -1,60 +1,63 @@
-"""The range of values that a network knows, and the way there and back.
+"""The range of an image's samples: which of them are black and white to a network.
 
-Networks were trained on RGB photographs, whose luma is 16 to 235 of 255. Beyond that they extrapolate. A grey
-image has 0 to 255, and 12 bits in a file of 16 fill a sixteenth of it; so what enters a network is mapped to
-the range it knows, and what leaves it is mapped back. Interpolation is linear, so that it may come before.
+Networks were trained on photographs that reach from black to white. 12 bits in a file of 16 fill a sixteenth
+of that, and elevations in metres have neither black nor white. Such samples are stretched to the whole range
+before the network, and come back in their own.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-
-from vdsrlib.protocol import Protocol
+from numpy.typing import DTypeLike
 
 SMALL = 0.25  # of their range, from which on 16-bit samples are taken as they are
 
 
-class LinearMap(NamedTuple):
-    """From an image's planes to what the network gets: ``gain * planes + offset``."""
+class SampleRange(NamedTuple):
+    """The samples that are black and white to a network.
 
-    gain: float
-    offset: float
+    Attributes:
+        black: this sample is 0 to the network.
+        span: from there to the sample that is 1; 0 where all samples are equal.
+    """
 
-    def apply(self, planes: np.ndarray) -> np.ndarray:
-        """Map an image's planes to the range that the network knows."""
-        return self.gain * planes + self.offset
+    black: float
+    span: float
 
-    def invert(self, planes: np.ndarray) -> np.ndarray:
-        """Map the network's planes back to the image's range."""
-        return (planes - self.offset) / self.gain
+    def to_unit(self, samples: np.ndarray) -> np.ndarray:
+        """Map samples to float64 in [0, 1]."""
+        return (samples.astype(np.float64) - self.black) / (self.span or 1.0)
+
+    def from_unit(self, image: np.ndarray, dtype: DTypeLike) -> np.ndarray:
+        """Clip a float image to [0, 1], and map it back to samples; integers are rounded, halves up.
+
+        >>> SampleRange(3000, 500).from_unit(np.array([-0.1, 0.5]), np.int32)
+        array([3000, 3250], dtype=int32)
+        """
+        samples = self.black + self.span * np.clip(image, 0.0, 1.0)
+        return (np.floor(samples + 0.5) if np.issubdtype(dtype, np.integer) else samples).astype(dtype)
 
 
-def map_to_known(pixels: np.ndarray, protocol: Protocol) -> LinearMap:
-    """Find the map that takes an image's black and white to those of the photographs in training.
+def sample_range(pixels: np.ndarray, *, measured: bool = False) -> SampleRange:
+    """Find the range of an image's samples.
 
     Args:
-        pixels: uint8, uint16, or floating in [0, 1]; H x W or H x W x 3. Samples of 16 bits that use a small
-            part of their range are stretched: their darkest becomes black, their brightest white.
-        protocol: the one that the network was trained under.
+        pixels: of any type of number, finite. The range of uint8, and of floats in [0, 1], is that of the
+            type. That of uint16 is, too, unless the samples fill less than a quarter of it: then their
+            darkest is black, and their brightest white.
+        measured: whether no black and white are agreed, as of elevations: the darkest and the brightest
+            sample are then taken, whatever the type. Other types than these three are always measured.
 
-    >>> from vdsrlib.protocol import PAPER
-    >>> map_to_known(np.zeros((2, 2, 3), np.uint8), PAPER)
-    LinearMap(gain=1.0, offset=0.0)
-    >>> grey = map_to_known(np.zeros((2, 2), np.uint8), PAPER)
-    >>> [round(255 * float(grey.apply(value))) for value in (0, 1)]
-    [16, 235]
+    >>> sample_range(np.array([[70, 4000]], np.uint16))
+    SampleRange(black=70.0, span=3930.0)
+    >>> sample_range(np.array([[70, 40_000]], np.uint16))
+    SampleRange(black=0.0, span=65535.0)
     """
-    low, high = 0, np.iinfo(pixels.dtype).max if np.issubdtype(pixels.dtype, np.integer) else 1
-    if pixels.dtype == np.uint16:
-        darkest, brightest = int(pixels.min()), int(pixels.max())
-        if darkest < brightest < darkest + SMALL * high:
-            low, high = darkest, brightest
-    black, white = (plane_of(value, pixels.shape[2:], pixels.dtype, protocol) for value in (low, high))
-    known_black, known_white = (plane_of(value, (3,), np.dtype(np.uint8), protocol) for value in (0, 255))
-    gain = (known_white - known_black) / (white - black)
-    return LinearMap(gain, known_black - gain * black)
-
-
-def plane_of(value: int, colours: tuple[int, ...], dtype: np.dtype, protocol: Protocol) -> float:
-    """Return what the network gets of an image of equal samples."""
-    return float(protocol.split(np.full((1, 1, *colours), value, dtype))[0].flat[0])
+    if pixels.dtype == np.uint8 and not measured:
+        return SampleRange(0.0, 255.0)
+    if pixels.dtype.kind == "f" and not measured:
+        return SampleRange(0.0, 1.0)
+    darkest, brightest = float(pixels.min()), float(pixels.max())
+    if pixels.dtype == np.uint16 and not measured and brightest - darkest >= SMALL * 65_535:
+        return SampleRange(0.0, 65_535.0)
+    return SampleRange(darkest, brightest - darkest)
