@@ -33,3 +33,11 @@ class TestChapters0And1:
             interpolation = scores[(scores.method == "interpolation") & (scores["set"] == "Set5")]
             two, three, four = mean_scores(interpolation, ["scale"]).psnr
             assert f"{two:.2f}, {three:.2f} and {four:.2f} dB under `{rules}`" in text
+
+    def test_the_copy_of_set14_that_the_replication_used(self):
+        text = prose("appendix/B_your_own_data")
+        published = stored_record("published.json")["replication"]["Table 3"]["Set14"]["2"]
+        scores = stored_scores("04_evaluate_replication.json")
+        chosen = (scores.method == "interpolation") & (scores["set"] == "Set14") & (scores.scale == 2)
+        assert f"interpolation under `replication` has {published['interpolation'][0]:.2f} dB at ×2" in text
+        assert f"The original files give {scores[chosen].psnr.mean():.2f} dB." in text

@@ -76,6 +76,7 @@ def response_plot(frequencies: np.ndarray, responses: Mapping[str, np.ndarray], 
         axis.plot(frequencies, response, style, color=COLOURS[i % len(COLOURS)], label=name)
     axis.set(xlabel="frequency in HR (waves a pixel)", ylabel="amplitude left in LR")
     axis.set(xlim=(0, 0.5), ylim=(0, 1.15))
+    axis.set_title("The best rule keeps all waves on the white side, and none on the grey one", fontsize=10)
     axis.grid(alpha=0.3)
     figure.legend(*axis.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8.5)
     return figure
@@ -92,6 +93,7 @@ def phase_plot(centres: Mapping[str, np.ndarray], length: int) -> Figure:
     axis.set_yticks([-i for i in range(len(centres))], list(centres), fontsize=9)
     axis.set(xlim=(-0.6, length - 0.4), ylim=(0.6 - len(centres), 0.4), xticks=range(length))
     axis.set_xlabel("HR pixel")
+    axis.set_title("Each convention puts the pixels of LR elsewhere", fontsize=10)
     axis.tick_params(left=False)
     for side in ("top", "left", "right"):
         axis.spines[side].set_visible(False)
