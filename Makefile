@@ -1,4 +1,5 @@
-# make tutorial   run all chapters, appendices and solutions into runs/tutorial/ and make HTML pages of them
+# make tutorial   run all chapters, appendices and solutions into runs/tutorial/ and make a book of them
+# make book       make the book, runs/book/, of the notebooks as they are committed
 # make test       run the test suite: library, command line, notebooks
 # make lab        open the chapters in JupyterLab
 # make check      lint, format, types, and which room imports from which
@@ -6,14 +7,15 @@
 # make weights    run the trainings and measurements that need a GPU (tools/gpu.py) into RUNS (runs/weights/), for
 #                 14 minutes; wants VDSR_DATA; the next call goes on where it was. OPTIONS="--rehearse" rehearses
 # make ship       put what was trained there into the package, and its records into vdsrlib/results/
-# All of them install what they need into .venv on first use. CHAPTERS="04_evaluate solutions/04_evaluate" picks notebooks.
+# All of them install what they need into .venv on first use. CHAPTERS="04_evaluate solutions/04_evaluate" picks
+# notebooks.
 
 PYTHON ?= python3
 BIN := .venv/bin
 UNTIDY := metadata.papermill cell.metadata.papermill cell.metadata.execution
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: tutorial test lab check notebooks weights ship
+.PHONY: tutorial book run test lab check notebooks weights ship
 .DELETE_ON_ERROR:
 
 # The stamp is newer than what it was made from, so a second run installs nothing.
@@ -23,12 +25,20 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
+# Where a chapter fails, the book is made nevertheless: its page shows where.
 tutorial: .venv/installed
+	$(BIN)/python notebooks/run.py $(CHAPTERS); status=$$?; \
+	    $(BIN)/python tools/book.py runs/tutorial && exit $$status
+
+book: .venv/installed
+	$(BIN)/python tools/book.py
+
+run: .venv/installed
 	$(BIN)/python notebooks/run.py $(CHAPTERS)
 
 # The committed outputs are those of a machine without data sets, less what changes from run to run.
 notebooks: export VDSR_DATA :=
-notebooks: tutorial
+notebooks: run
 	find runs/tutorial -name '*.ipynb' -exec $(BIN)/nbstripout --keep-output --keep-count --keep-id \
 	    --drop-empty-cells --extra-keys '$(UNTIDY)' {} +
 	cd runs/tutorial && find . -name '*.ipynb' -exec cp {} ../../notebooks/{} \;

@@ -1,10 +1,9 @@
-"""Run the notebooks with papermill into runs/tutorial/, and make HTML pages of them.
+"""Run the notebooks with papermill into runs/tutorial/.
 
 Usage: python notebooks/run.py [NOTEBOOK ...], a notebook being named as its file, without .ipynb:
 04_evaluate, appendix/A_whose_bicubic, solutions/04_evaluate. Without a name all are run.
 """
 
-import html
 import shutil
 import subprocess
 import sys
@@ -41,7 +40,7 @@ def main(names: list[str]) -> int:
         print(f"There is no notebook {', '.join(unknown)} in {NOTEBOOKS}.", file=sys.stderr)
         return 2
     shutil.rmtree(RUN, ignore_errors=True)
-    failed, rows, begin = [], [], time.monotonic()
+    failed, begin = [], time.monotonic()
     for number, name in enumerate(names, start=1):
         print(f"[{number}/{len(names)}] {name} ... ", end="", flush=True)
         start = time.monotonic()
@@ -51,20 +50,9 @@ def main(names: list[str]) -> int:
         if error:
             failed.append(name)
             print("\n".join(error.splitlines()[-25:]), file=sys.stderr)
-        rows.append(
-            f'<li><a href="{name}.html">{html.escape(name.replace("_", " "))}</a> ({seconds:.0f} s)</li>'
-        )
-    executed = sorted(str(path) for path in RUN.rglob("*.ipynb"))
-    export = [sys.executable, "-m", "nbconvert", "--to", "html", "--template", "html", "--log-level", "ERROR"]
-    export.append(f"--TemplateExporter.extra_template_basedirs={NOTEBOOKS}")
-    subprocess.run([*export, *executed], check=True)
-    index = RUN / "index.html"
-    page = f"<!doctype html><meta charset=utf-8><title>VDSR</title><h1>VDSR</h1><ol>{''.join(rows)}</ol>"
-    index.write_text(page, encoding="utf-8")
     print(f"{len(names) - len(failed)} of {len(names)} notebooks in {time.monotonic() - begin:.0f} s.")
     if failed:
         print(f"Failed: {', '.join(failed)}; the pages show where.", file=sys.stderr)
-    print(f"Open {index}")
     return 1 if failed else 0
 
 

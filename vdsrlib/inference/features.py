@@ -183,7 +183,7 @@ def display_range(maps: np.ndarray) -> float:
 
 
 def receptive_field_map(model: VDSR, size: int = 61) -> np.ndarray:
-    """Compute |d output / d input| of the residual's central pixel (size x size, largest value 1).
+    """Compute the gradient's magnitude of the residual's central pixel (size x size, largest value 1).
 
     The input is uniform noise, so that about half of the ReLUs pass. Channels are summed.
     """

@@ -7,8 +7,17 @@ from typing import Any
 
 from vdsrlib.errors import InputError
 
-# What each extra brings, by the names that are imported; pyproject.toml has the same table.
+# What each extra brings; pyproject.toml has the same table.
 EXTRAS = {
+    "book": (
+        "itables",
+        "myst-nb",
+        "sphinx",
+        "sphinx-book-theme",
+        "sphinx-copybutton",
+        "sphinx-mathjax-offline",
+        "sphinxcontrib-bibtex",
+    ),
     "data": ("filelock", "imagehash", "pooch", "requests", "urllib3"),
     "fast": ("onnx", "onnxruntime"),
     "figures": ("matplotlib",),
