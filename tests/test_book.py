@@ -115,10 +115,14 @@ def visit(book):
     pytest.importorskip("playwright.sync_api", reason="Playwright for Python is not installed")
     requests, faults = [], []
     with chromium() as browser:
+        def note(request):
+            if request.failure != "net::ERR_ABORTED":  # the page was left before it came
+                faults.append(f"{request.url}: {request.failure}")
+
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.set_default_timeout(30_000)
         page.on("request", lambda request: requests.append(request.url))
-        page.on("requestfailed", lambda request: faults.append(request.url))
+        page.on("requestfailed", note)
         page.on("pageerror", lambda error: faults.append(str(error)))
 
         def opened(name):

@@ -20,7 +20,14 @@ def _lead_to_code(app, doctree, docname):
             link.replace_self(nodes.reference("", "", *link.children, refuri=target, internal=True))
 
 
+def _leave_out_builtins(app):
+    """A union of types counts as one of Python's own, whose source has no page."""
+    getattr(app.env, "_viewcode_modules", {}).pop("builtins", None)
+    return ()
+
+
 def setup(app):
     """Connect to Sphinx."""
+    app.connect("html-collect-pages", _leave_out_builtins, priority=1)
     app.connect("doctree-resolved", _lead_to_code)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
