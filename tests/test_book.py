@@ -115,6 +115,7 @@ def visit(book):
     pytest.importorskip("playwright.sync_api", reason="Playwright for Python is not installed")
     requests, faults = [], []
     with chromium() as browser:
+
         def note(request):
             if request.failure != "net::ERR_ABORTED":  # the page was left before it came
                 faults.append(f"{request.url}: {request.failure}")
