@@ -3,7 +3,7 @@
 The plain way is what most re-implementations do: patches stored beforehand, a shuffling DataLoader, an
 eager float32 network in PyTorch's default layout, Adam. Ours is ``vdsrlib.training`` with the recipe
 ``best``. Same network, same batch of patches of 41 x 41. Muon's part of a step is also compared with
-PyTorch's Muon. Run:
+PyTorch's Muon. At the end stands where a step of ours spends its time, by PyTorch's profiler. Run:
 python tests/benchmarks/training.py --out result.json
 """
 
@@ -17,6 +17,7 @@ from copy import deepcopy
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader, TensorDataset
 from tqdm import tqdm
 
@@ -91,6 +92,20 @@ def seconds(step: Step, count: int, device: torch.device) -> float:
     return (time.perf_counter() - start) / count
 
 
+def shares(step: Step, device: torch.device, count: int = 8) -> dict[str, float]:
+    """Measure which share of a step's time each of the ``count`` largest operations takes."""
+    on_gpu = device.type == "cuda"
+    with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU]) as recorded:
+        seconds(step, 3, device)
+    times = {
+        event.key: event.self_device_time_total if on_gpu else event.self_cpu_time_total
+        for event in recorded.key_averages()
+    }
+    total = sum(times.values())
+    largest = sorted(times, key=times.__getitem__, reverse=True)[:count]
+    return {name: round(times[name] / total, 3) for name in largest}
+
+
 def matrix_product(device: torch.device, dtype: torch.dtype) -> tuple[Step, float]:
     side = 8192 if device.type == "cuda" else 2048
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
@@ -150,6 +165,9 @@ def main() -> None:
             }
         )
     print(pd.DataFrame(rows).to_string(index=False, na_rep=""))
+    profiles = {name: shares(steps[name], device) for name in networks[1:]}
+    for name, found in profiles.items():
+        print(f"\n{name}:", *(f"{share:6.1%}  {what}" for what, share in found.items()), sep="\n")
     if options.out:
         record = {
             "command": "python tests/benchmarks/training.py",
@@ -158,6 +176,7 @@ def main() -> None:
             "bfloat16 is chosen by itself here": fast_in_bfloat16(device),
             "versions": versions(),
             "rows": rows,
+            "shares of a step": profiles,
         }
         write_json(options.out, record)
 

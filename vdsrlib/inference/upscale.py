@@ -20,6 +20,7 @@ from vdsrlib.imaging.image_file import Picture, read_picture, writing
 from vdsrlib.imaging.resize import apply_separable
 from vdsrlib.inference.enlarge import enlarge_tiles
 from vdsrlib.inference.missing import fill_from_nearest, fill_missing, find_missing, put_back
+from vdsrlib.inference.on_device import can_enlarge_on_device, enlarge_on_device
 from vdsrlib.inference.options import InferenceOptions
 from vdsrlib.inference.ranges import sample_range
 from vdsrlib.inference.size import Shape, Size, result_shape, stretch, upscaled_shape
@@ -172,11 +173,14 @@ def upscale_picture(
         notes += _changed_colours(pixels[opacity == 0])
         pixels = fill_from_nearest(pixels, opacity == 0, reach)
     known = sample_range(pixels, measured=picture.measured)
-    sr = _empty(pixels, shape, net.protocol, pixels.dtype)
-    for tile in enlarge_tiles(net, pixels, opacity, shape, known, options):
-        sr[tile.area] = known.from_unit(tile.image, pixels.dtype)
-        if alpha is not None and tile.alpha is not None:
-            alpha[tile.area] = from_float(tile.alpha, pixels.dtype)
+    if opacity is None and can_enlarge_on_device(net.model, pixels):
+        sr = enlarge_on_device(net, pixels, shape, known, options)
+    else:
+        sr = _empty(pixels, shape, net.protocol, pixels.dtype)
+        for tile in enlarge_tiles(net, pixels, opacity, shape, known, options):
+            sr[tile.area] = known.from_unit(tile.image, pixels.dtype)
+            if alpha is not None and tile.alpha is not None:
+                alpha[tile.area] = from_float(tile.alpha, pixels.dtype)
     if missing is not None:
         put_back(sr, picture.pixels, missing)
     return dataclasses.replace(picture, pixels=sr, alpha=alpha, notes=notes)
