@@ -46,6 +46,7 @@ autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+viewcode_follow_imported_members = False  # the face of the library has no source of its own
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 90
 add_module_names = False
