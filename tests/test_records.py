@@ -36,10 +36,27 @@ def test_stored_record(monkeypatch, tmp_path):
 
 
 def test_check_replaceable(tmp_path):
-    record = tmp_path / "record.json"
-    records.check_replaceable(tmp_path / "new.png", record)
-    (tmp_path / "old.png").touch()
-    with pytest.raises(InputError, match=r"old\.png is taken, and not by an earlier run"):
-        records.check_replaceable(tmp_path / "old.png", record)
-    record.touch()
-    records.check_replaceable(tmp_path / "old.png", record)
+    """Files of an earlier run may be replaced, as long as they are what it wrote; nothing else may."""
+    made, record = tmp_path / "sr.png", tmp_path / "sr.results.json"
+    arguments = {"parameters": {}, "device": torch.device("cpu")}
+    records.check_replaceable([made], record)
+    made.write_bytes(b"mine")
+    with pytest.raises(InputError, match=r"sr\.png is taken, and not by an earlier run"):
+        records.check_replaceable([made], record)
+    records.write_record(record, {}, files=[made], **arguments)
+    records.check_replaceable([made, tmp_path / "new.png"], record)
+    made.write_bytes(b"edited")
+    with pytest.raises(InputError, match=r"sr\.png is taken"):
+        records.check_replaceable([made], record)
+    made.unlink()
+    made.symlink_to("nowhere")
+    with pytest.raises(InputError, match=r"sr\.png is taken"):
+        records.check_replaceable([made], record)
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"files": 3}', "my notes", "[1]"])
+def test_check_replaceable_keeps_a_record_of_someone_else(tmp_path, content):
+    record = tmp_path / "sr.results.json"
+    record.write_text(content)
+    with pytest.raises(InputError, match=r"sr\.results\.json is taken"):
+        records.check_replaceable([tmp_path / "sr.png"], record)

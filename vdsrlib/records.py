@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from vdsrlib.errors import InputError
 from vdsrlib.models.checkpoint import Checkpoint
 from vdsrlib.utils.atomic import write_json
 from vdsrlib.utils.device import device_name, versions
-from vdsrlib.utils.paths import user_path
+from vdsrlib.utils.hashing import hash_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +32,7 @@ def write_record(
     parameters: dict[str, Any],
     device: torch.device,
     weights: Checkpoint | None = None,
+    files: Iterable[Path] = (),
 ) -> None:
     """Write results as JSON, with everything that is needed to make them again.
 
@@ -40,6 +42,7 @@ def write_record(
         parameters: the parameters as they were used.
         device: where the results were computed.
         weights: the network, if there was one.
+        files: those that were written with these results; ``check_replaceable`` knows them again.
 
     Raises:
         WriteError: the file cannot be written.
@@ -51,26 +54,44 @@ def write_record(
             "weights": weights.record() if weights else None,
             "device": device_name(device),
             "versions": versions(),
+            "files": {file.name: hash_file(file) for file in files},
             "results": results,
         },
     )
     print(f"Results: {path}")
 
 
-def check_replaceable(target: str | Path, record: str | Path) -> None:
-    """Refuse to replace results that no earlier run made.
+def check_replaceable(files: Iterable[Path], record: Path) -> None:
+    """Refuse to replace files that no earlier run made.
 
     Args:
-        target: a file that would be replaced, or a folder of such files.
-        record: what an earlier run has written beside its results.
+        files: that would be written.
+        record: what an earlier run has written beside them, with ``write_record``; it would be replaced, too.
 
     Raises:
-        InputError: there is something at ``target``, and no record.
+        InputError: there is another file under one of these names.
     """
-    target = user_path(target)
-    taken = any(target.iterdir()) if target.is_dir() else os.path.lexists(target)
-    if taken and not user_path(record).is_file():
-        raise InputError(f"{target} is taken, and not by an earlier run of this chapter; write another name")
+    made = _files_of(record)
+    foreign = [file for file in files if os.path.lexists(file) and not _is_made(file, made or {})]
+    if made is None and os.path.lexists(record):
+        foreign.insert(0, record)
+    if foreign:
+        raise InputError(
+            f"{foreign[0]} is taken, and not by an earlier run of this chapter; write another name"
+        )
+
+
+def _is_made(file: Path, made: Mapping[str, str]) -> bool:
+    return file.is_file() and made.get(file.name) == hash_file(file)
+
+
+def _files_of(record: Path) -> dict[str, str] | None:
+    """Read the names and hashes of the files that a record lists; None where it is no record of ours."""
+    try:
+        found = json.loads(record.read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def stored_path(name: str) -> Path:

@@ -1,13 +1,14 @@
 """The first cells of every chapter: parameters as people write them, wrong ones, and a second run."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from vdsrlib.errors import InputError
 from vdsrlib.models import checkpoint
+from vdsrlib.records import write_record
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 CHAPTERS = {path.stem[:2]: path for path in NOTEBOOKS.glob("[0-9]*.ipynb")}
@@ -107,11 +108,17 @@ def test_what_a_chapter_did_not_make_is_kept(check, tmp_path):
         Path(file).write_text("my own")
         with pytest.raises(InputError, match="is taken, and not by an earlier run of this chapter"):
             check(chapter, **{name: target})
-        Path(record).write_text("{}")
+        write_record(record, {}, parameters={}, device=torch.device("cpu"), files=[Path(file)])
         check(chapter, **{name: target})
-        assert Path(file).read_text() == "my own"
-    os.remove("large.results.json")  # noqa: PTH107
-    os.rename("large.png", "dangling")  # noqa: PTH104
-    os.symlink("nowhere", "large.png")  # noqa: PTH211
+        Path(file).write_text("my own again")
+        with pytest.raises(InputError, match="is taken, and not by an earlier run of this chapter"):
+            check(chapter, **{name: target})
+        Path(file).unlink()
+        Path(record).write_text("notes of mine")
+        with pytest.raises(InputError, match="is taken, and not by an earlier run of this chapter"):
+            check(chapter, **{name: target})
+        assert Path(record).read_text() == "notes of mine"
+    Path("large.results.json").unlink()
+    Path("large.png").symlink_to("nowhere")
     with pytest.raises(InputError, match="is taken"):
         check("07", sr_image_path="large.png")

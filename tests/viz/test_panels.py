@@ -19,12 +19,12 @@ from vdsrlib.imaging.colour import to_uint8
 from vdsrlib.imaging.crops import most_detailed_crop
 from vdsrlib.imaging.resize import imresize
 from vdsrlib.inference.features import survey
-from vdsrlib.inference.mosaic import grey, mosaic
+from vdsrlib.inference.mosaic import grey
 from vdsrlib.inference.upscale import upscale_stages
 from vdsrlib.protocol import PAPER
 from vdsrlib.viz import charts, panels
 from vdsrlib.viz.captioned import CaptionedImage, stored_figure
-from vdsrlib.viz.layers import contact_sheet, layer_mosaic, layer_view
+from vdsrlib.viz.layers import layer_view, layer_walk
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
@@ -36,12 +36,14 @@ def real(photo, grey_photo, make_model):
     """Real arrays to draw."""
     ilr = PAPER.pair(photo, 2)[2]
     model = make_model(depth=4, width=6)
+    found = survey(model, ilr, PAPER)
     return types.SimpleNamespace(
         photo=photo,
         grey=grey_photo,
         ilr=ilr,
         model=model,
-        layers=list(survey(model, ilr, PAPER).layers.values()),
+        survey=found,
+        layers=list(found.layers.values()),
         upscaled=degrade_and_upscale(as_net(model), photo, 2),
     )
 
@@ -154,8 +156,8 @@ class TestPictures:
     def test_png_and_page(self, real):
         """The widgets' PNG has the very pixels; the page has the caption too, and as alternative text."""
         for picture in (
-            layer_mosaic(real.layers[1]),
             layer_view(real.layers[1], 5, real.ilr),
+            panels.split_view({"HR": real.photo}, "HR", "HR"),
         ):
             wanted = np.broadcast_to(np.atleast_3d(picture.pixels), (*picture.pixels.shape[:2], 3))
             np.testing.assert_array_equal(pixels(picture.png()), wanted)
@@ -165,24 +167,13 @@ class TestPictures:
             assert (page[:band] < 128).any()
             assert np.abs(page[band:].astype(int) - wanted).mean() < 5
 
-    def test_layer_mosaic(self, real):
-        layer = real.layers[1]
-        picture = layer_mosaic(layer, side=3 * 121 - 1)
-        np.testing.assert_array_equal(picture.pixels, mosaic(layer))
-        assert picture.caption.startswith("relu.1: 6 maps, −")
-        assert f"{layer.limit:.3g} white" in picture.caption
-        assert layer_mosaic(real.layers[-1]).caption.startswith("conv.4: 1 map,")
-
-    def test_contact_sheet(self, real):
-        """Mosaics in rows of three under their names, the rows as high as the highest mosaic."""
-        sheet = contact_sheet(real.layers, columns=3, side=80).pixels
-        assert sheet.shape == (3 * (64 + 22), 3 * 88 - 8)
-        for i, layer in enumerate(real.layers):
-            wanted = layer_mosaic(layer, 80).pixels
-            top, left = i // 3 * 86 + 19, i % 3 * 88
-            shown = sheet[top : top + len(wanted), left : left + wanted.shape[1]]
-            np.testing.assert_array_equal(shown, wanted)
-            assert (sheet[top - 19 : top, left : left + 80] < 128).any()
+    def test_layer_walk(self, real):
+        """The input, four maps of each layer that there is, the residual, and SR; all under their names."""
+        walk = layer_walk(real.survey, real.ilr, [1, 3, 19], "a walk", side=120)
+        names = ["ILR, the input", "relu.1: four of 6 maps", "relu.3: four of 6 maps", "conv.4: the residual"]
+        assert walk.markup.count("<img ") == 5
+        assert all(f"{name}: a walk" in walk.markup for name in [*names, "SR = ILR + residual"])
+        assert repr(walk) == "a walk"
 
     def test_layer_view(self, real):
         """Input, mosaic, and the map: the third panel is that map, and the frame is around it."""

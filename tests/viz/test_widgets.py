@@ -220,15 +220,6 @@ def test_a_table_is_sorted_by_the_chosen_column():
     assert "30.50" in table.table.value
 
 
-def test_progress_moves_in_percents(capsys):
-    with widgets.progress("work") as step:
-        bar = step.__self__
-        for i in range(1000):
-            step((i + 1) / 1000)
-        assert bar.value == 1
-    assert bar.comm is None
-
-
 @pytest.mark.parametrize("name", ["layer_view", "panels.split_view", "panels.scale_view"])
 def test_a_fault_in_what_a_widget_draws_stops_papermill(tmp_path, make_model, name):
     """It would vanish in a callback; the chapter calls the plain function first."""

@@ -7,16 +7,11 @@ from PIL import Image, ImageDraw
 
 from vdsrlib.errors import InputError
 from vdsrlib.imaging.colour import to_uint8
-from vdsrlib.inference.features import Layer
+from vdsrlib.inference.features import Layer, Survey
 from vdsrlib.inference.mosaic import grey, grid, mosaic
-from vdsrlib.viz.captioned import CaptionedImage, beside, caption_font, fit
+from vdsrlib.viz.captioned import CaptionedImage, beside, fit
 from vdsrlib.viz.palette import COLOURS
-
-
-def layer_mosaic(layer: Layer, side: int = 560) -> CaptionedImage:
-    """Show one layer's maps on a grid, ``side`` pixels at the longer side; the caption states the range."""
-    caption = f"{layer.name}: {_count(layer)}, {_range(layer)}"
-    return CaptionedImage(np.asarray(fit(mosaic(layer), side)), caption, "maps")
+from vdsrlib.viz.stand_ins import StandIn, layer_slider
 
 
 def _range(layer: Layer) -> str:
@@ -25,27 +20,6 @@ def _range(layer: Layer) -> str:
 
 def _count(layer: Layer) -> str:
     return f"{len(layer.maps)} map{'s' * (len(layer.maps) > 1)}"
-
-
-def contact_sheet(layers: Sequence[Layer], columns: int = 5, side: int = 160) -> CaptionedImage:
-    """Show all layers as small mosaics on one page, each in its own symmetric range, written above it.
-
-    Args:
-        layers: in the order of the page.
-        columns: mosaics a row.
-        side: pixels of a mosaic's longer side.
-    """
-    tiles = [fit(mosaic(layer), side) for layer in layers]
-    width, height = max(tile.width for tile in tiles) + 8, max(tile.height for tile in tiles) + 22
-    columns = min(columns, len(tiles))
-    page = Image.new("L", (columns * width - 8, -(-len(tiles) // columns) * height), 255)
-    draw = ImageDraw.Draw(page)
-    for i, (layer, tile) in enumerate(zip(layers, tiles, strict=True)):
-        left, top = i % columns * width, i // columns * height
-        draw.text((left, top), f"{layer.name}  ±{layer.limit:.2g}", 0, caption_font())
-        page.paste(tile, (left, top + 19))
-    caption = f"{layers[0].name} to {layers[-1].name}: black is −the number, grey 0, white +the number."
-    return CaptionedImage(np.asarray(page), caption, "maps")
 
 
 def layer_view(layer: Layer, index: int, ilr: np.ndarray, side: int = 384) -> CaptionedImage:
@@ -77,3 +51,37 @@ def layer_view(layer: Layer, index: int, ilr: np.ndarray, side: int = 384) -> Ca
         f"Right: map {index + 1} of it, {_range(layer)}."
     )
     return CaptionedImage(beside([fit(to_uint8(ilr), side), overview, fit(chosen, side)]), caption, "maps")
+
+
+def layer_walk(survey: Survey, ilr: np.ndarray, numbers: Sequence[int], alt: str, side: int = 288) -> StandIn:
+    """Show ILR, what some layers pass on, the residual and SR, one after the other, with a slider.
+
+    Args:
+        survey: of the image.
+        ilr: the image, about [0, 1]: the network's input.
+        numbers: of the layers; those that the network has are shown, each by the four maps that vary most.
+        alt: what is shown, in a sentence.
+        side: pixels of each picture's longer side.
+    """
+    hidden = [survey.layers[name] for i in numbers if (name := f"relu.{i}") in survey.layers]
+    *_, residual = survey.layers.values()
+    pictures = {
+        "ILR, the input": to_uint8(ilr),
+        **{f"{layer.name}: four of {_count(layer)}": mosaic(_liveliest(layer, 4)) for layer in hidden},
+        f"{residual.name}: the residual": mosaic(residual),
+        "SR = ILR + residual": to_uint8(survey.sr),
+    }
+    return layer_slider([_smooth(each, side) for each in pictures.values()], [*pictures], alt)
+
+
+def _liveliest(layer: Layer, count: int) -> Layer:
+    """Keep the maps that vary most, in their order."""
+    spread = layer.maps.astype(np.float32).std((1, 2))
+    return layer._replace(maps=layer.maps[np.sort(np.argsort(-spread)[:count])])
+
+
+def _smooth(pixels: np.ndarray, side: int) -> np.ndarray:
+    """Scale to ``side`` at the longer side without squares, which JPEG would keep at a high price."""
+    factor = side / max(pixels.shape[:2])
+    size = max(1, round(pixels.shape[1] * factor)), max(1, round(pixels.shape[0] * factor))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))

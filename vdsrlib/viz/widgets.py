@@ -6,15 +6,13 @@ Within a callback, a traceback would vanish in the server's log, so the error be
 
 import html
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import ipywidgets
 import numpy as np
 import pandas as pd
-from IPython.display import display
 
 from vdsrlib.datasets.catalog import EMBEDDED_TEST, EMBEDDED_TRAIN, embedded, list_images
 from vdsrlib.errors import InputError
@@ -269,17 +267,3 @@ class _Bar(ipywidgets.FloatProgress):
         """Move on in whole percents, as each move is a message to the browser."""
         if share >= 1 or not 0 <= share - self.value < 0.01:
             self.value = share
-
-    def __repr__(self) -> str:
-        return f"({self.description}: a progress bar, in JupyterLab.)"
-
-
-@contextmanager
-def progress(description: str) -> Iterator[Callable[[float], None]]:
-    """Show a bar in the notebook while a long computation runs; yields what moves it, given 0 to 1."""
-    bar = _Bar(description)
-    display(bar)
-    try:
-        yield bar.step
-    finally:
-        bar.close()
