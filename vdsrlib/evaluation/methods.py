@@ -14,8 +14,9 @@ from vdsrlib.imaging.arrays import as_image
 from vdsrlib.imaging.colour import as_rgb, merge_luma, split_luma, to_float, to_uint8
 from vdsrlib.imaging.degradation import DEGRADATIONS
 from vdsrlib.imaging.resize import apply_separable
+from vdsrlib.inference.backends import onnx_session
 from vdsrlib.protocol import Protocol
-from vdsrlib.utils.extras import need
+from vdsrlib.utils.forks import PerProcess
 from vdsrlib.utils.paths import user_path
 
 Method = Callable[[np.ndarray, float], np.ndarray]
@@ -76,13 +77,15 @@ class OnnxMethod:
     """
 
     def __init__(self, path: Path) -> None:
-        onnxruntime = need("onnxruntime", "fast")
+        self.session = PerProcess(lambda: onnx_session(str(path)))
         try:
-            self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+            session = self.session()
+        except InputError:  # onnxruntime is not installed
+            raise
         except Exception as error:  # the runtime has errors of its own
             raise InputError(f"{path} cannot be read as ONNX ({error})") from error
         self.path = path
-        (source, *others), known = self.session.get_inputs(), self.session.get_modelmeta().custom_metadata_map
+        (source, *others), known = session.get_inputs(), session.get_modelmeta().custom_metadata_map
         self.channels = source.shape[1] if len(source.shape) == 4 else None
         if others or self.channels not in (1, 3):
             raise InputError(f"{path} must have one input, N x C x H x W with C = 1 or 3, got {source.shape}")
@@ -109,5 +112,5 @@ class OnnxMethod:
 
     def _run(self, planes: np.ndarray) -> np.ndarray:
         batch = (planes * (self.high - self.low) + self.low).transpose(2, 0, 1)[None].astype(np.float32)
-        (out, *_) = self.session.run(None, {self.name: batch})
+        (out, *_) = self.session().run(None, {self.name: batch})
         return (out[0].transpose(1, 2, 0) - self.low) / (self.high - self.low)

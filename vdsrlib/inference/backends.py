@@ -9,12 +9,12 @@ two channels, its bfloat16 part and the remainder, and the residual is added to 
 """
 
 import copy
-import functools
 import importlib.util
 import math
 import os
 import warnings
 from collections.abc import Callable
+from threading import RLock
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -32,6 +32,7 @@ from vdsrlib.models.vdsr import VDSR
 from vdsrlib.protocol import PAPER, REPLICATION, Protocol
 from vdsrlib.utils.device import fast_in_bfloat16, without_tf32
 from vdsrlib.utils.extras import need
+from vdsrlib.utils.forks import PerProcess
 from vdsrlib.utils.hashing import hash_bytes
 from vdsrlib.utils.parsing import unknown
 
@@ -76,18 +77,32 @@ def prepare(
     device = next(model.parameters()).device
     rules = protocol or (PAPER if model.channels == 1 else REPLICATION)
     wanted = candidates(device, *_names(backend, precision))
-    weights, ready = _prepared.get(model, ("", {}))
     now = hash_bytes(*(tensor.detach().cpu().numpy() for tensor in model.state_dict().values()))
-    if weights != now:
-        _prepared[model] = now, (ready := {})
     key = wanted, rules, device, torch.get_num_threads()
-    if key not in ready:
-        ready[key] = _first_verified(model, rules, wanted)
-    return ready[key]
+    with _preparing:
+        weights, ready = _prepared.get(model, ("", {}))
+        if weights != now:
+            _prepared[model] = now, (ready := {})
+        if key not in ready:
+            ready[key] = _first_verified(model, rules, wanted)
+        return ready[key]
 
 
 _prepared: WeakKeyDictionary[VDSR, tuple[str, dict[tuple, Network]]] = WeakKeyDictionary()
 """The hash of a model's weights, and what was prepared of them."""
+
+_preparing = RLock()
+
+
+def _after_fork() -> None:
+    """Compute in one thread: OpenMP would wait for ever for those that the other process has."""
+    global _preparing
+    _preparing = RLock()
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _names(backend: str, precision: str) -> tuple[str, str]:
@@ -262,17 +277,26 @@ def _split_input(ilr: Tensor) -> Tensor:
 
 def _onnxruntime(model: VDSR) -> Network:
     """Compute with Microsoft's ONNX Runtime."""
+    session, content = PerProcess(lambda: onnx_session(content)), to_onnx(model)
+    return lambda ilr: torch.from_numpy(session().run(None, {"ilr": ilr.contiguous().numpy()})[0])
+
+
+def onnx_session(source: bytes | str) -> Any:
+    """Open an ONNX model, or the file of that name, in ONNX Runtime, with as many threads as PyTorch.
+
+    Raises:
+        InputError: onnxruntime is not installed.
+    """
     onnxruntime = need("onnxruntime", EXTRAS["onnxruntime"])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(to_onnx(model), options, providers=["CPUExecutionProvider"])
-    return lambda ilr: torch.from_numpy(session.run(None, {"ilr": ilr.contiguous().numpy()})[0])
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 def _openvino(model: VDSR) -> Network:
     """Compute with Intel's OpenVINO, told float32, since it would choose bfloat16 where that is faster."""
     run = _openvino_compiled(model, "f32")
-    return lambda ilr: torch.from_numpy(run(ilr.contiguous().numpy())[0])
+    return lambda ilr: torch.from_numpy(run(ilr.contiguous().numpy()))
 
 
 def _openvino_bfloat16(model: VDSR) -> Network:
@@ -280,27 +304,31 @@ def _openvino_bfloat16(model: VDSR) -> Network:
     run, global_skip = _openvino_compiled(_with_split_input(model), "bf16"), model.global_skip
 
     def network(ilr: Tensor) -> Tensor:
-        residual = torch.from_numpy(run(_split_input(ilr).numpy())[0])
+        residual = torch.from_numpy(run(_split_input(ilr).numpy()))
         return ilr + residual if global_skip else residual
 
     return network
 
 
-def _openvino_compiled(model: VDSR, precision: str) -> Any:
-    core = _openvino_core()
-    hints = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": precision}
-    return core.compile_model(core.read_model(to_onnx(model)), "CPU", hints)
+def _openvino_compiled(model: VDSR, precision: str) -> Callable[[np.ndarray], np.ndarray]:
+    content = to_onnx(model)
+
+    def compile_model() -> Any:
+        core = _openvino_core()
+        hints = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": precision}
+        return core.compile_model(core.read_model(content), "CPU", hints)
+
+    compiled = PerProcess(compile_model)
+    # A request of its own for each call: one that all threads share mixes up their results.
+    return lambda batch: compiled().create_infer_request().infer([batch])[0]
 
 
-@functools.cache
-def _openvino_core() -> Any:
-    """Make one core for the process, which is never freed.
+_openvino_core = PerProcess(lambda: need("openvino", EXTRAS["openvino"]).Core())
+"""One core for the process, which is freed at its end.
 
-    A core puts a stack for signals in place, and the one from before back when it is freed. Of two cores, the
-    first one freed first, that is a stack which is gone: the next Ctrl-C would crash the process.
-    """
-    return need("openvino", EXTRAS["openvino"]).Core()
-
+A core puts a stack for signals in place, and the one from before back when it is freed. Of two cores, the
+first one freed first, that is a stack which is gone: the next Ctrl-C would crash the process.
+"""
 
 BUILDERS: dict[tuple[str, str], Callable[[VDSR], Network]] = {
     ("onnxruntime", "float32"): _onnxruntime,
