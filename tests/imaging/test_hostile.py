@@ -97,8 +97,8 @@ def test_pillows_own_limit_gives_way(tmp_path, photo, kind, monkeypatch):
 
 
 def test_other_formats(upscale, tmp_path):
-    (tmp_path / "photo.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99))
-    upscale("photo.heic", "none of the PNG, JPEG, WEBP, TIFF, BMP")
+    (tmp_path / "photo.psd").write_bytes(b"8BPS\0\1" + bytes(99))
+    upscale("photo.psd", "none of the PNG, JPEG, WEBP, TIFF, BMP")
 
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])

@@ -128,6 +128,28 @@ def test_as_pillow_reads_them(path, photo, compression, mode):
     np.testing.assert_array_equal(found.pixels, wanted)
 
 
+@pytest.mark.parametrize(
+    ("mode", "compression"),
+    [("1", "group3"), ("1", "group4"), ("1", "tiff_ccitt"), ("P", "tiff_lzw"), ("YCbCr", "tiff_adobe_deflate")],
+)
+def test_libtiff_prints_nothing(tmp_path, grey_photo, capfd, mode, compression):
+    """Also where the tables are damaged, or the file is cut, and tifffile does not know such samples."""
+    path, chance = tmp_path / "a.tif", random.Random(1)
+    Image.fromarray(grey_photo).convert("RGB").convert(mode).save(path, compression=compression)
+    content, refused = path.read_bytes(), 0
+    for _ in range(40):
+        data = bytearray(content)
+        for _ in range(8):
+            data[chance.randrange(8, len(data))] = chance.randrange(256)
+        path.write_bytes(data[: chance.choice([len(data), chance.randrange(20, len(data))])])
+        try:
+            read_picture(path)
+        except InputError:
+            refused += 1
+    assert refused > 5
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("compression", ["lzw", "zlib", "packbits", "jpeg"])
 def test_damage_in_the_samples_prints_nothing(path, photo, capfd, compression):
     if photo.dtype == np.uint16 and compression in ("jpeg", "packbits"):

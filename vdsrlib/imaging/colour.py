@@ -14,6 +14,23 @@ def to_eight_bits(samples: np.ndarray) -> np.ndarray:
     return np.rint(samples / 257.0).astype(np.uint8) if samples.dtype == np.uint16 else samples
 
 
+def to_full_range(samples: np.ndarray, bits: int) -> np.ndarray:
+    """Spread integers of fewer bits than their type over its range.
+
+    >>> to_full_range(np.array([0, 1023], np.uint16), 10)
+    array([    0, 65535], dtype=uint16)
+    """
+    top, full = 2**bits - 1, np.iinfo(samples.dtype).max
+    return samples if top >= full else np.rint(np.minimum(samples, top) * (full / top)).astype(samples.dtype)
+
+
+def unpremultiply(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Divide uint8 or uint16 colours by the alpha that had multiplied them; what is transparent had none."""
+    full = np.iinfo(colours.dtype).max
+    part = np.maximum(alpha, 1).astype(np.uint32)[..., None]
+    return np.minimum((colours.astype(np.uint32) * full + part // 2) // part, full).astype(colours.dtype)
+
+
 def to_float(image: np.ndarray) -> np.ndarray:
     """Convert an image to float64: integers by the range of their type to [0, 1], floats as they are.
 

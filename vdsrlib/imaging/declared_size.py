@@ -1,7 +1,8 @@
 """Read the size that a compressed image declares, before a decoder takes memory for it."""
 
 import struct
-from collections.abc import Iterator
+
+from vdsrlib.imaging.jpegxl_header import read_size
 
 SHAPELESS = {0xC4, 0xC8, 0xCC}
 """JPEG's markers among those of frames that begin something else: tables, and what is reserved."""
@@ -17,7 +18,7 @@ def declared_size(content: bytes) -> tuple[int, int] | None:
         b"\x89PNG": _png,
         b"RIFF": _webp,
         b"\xff\x4f\xff\x51": _jpeg2000,
-        b"\xff\x0a": _jpegxl,
+        b"\xff\x0a": read_size,
         b"Lerc2 ": _lerc,
     }
     try:
@@ -66,29 +67,3 @@ def _jpeg2000(content: bytes) -> tuple[int, int]:
 def _lerc(content: bytes) -> tuple[int, int]:
     (version,) = struct.unpack_from("<I", content, 6)
     return struct.unpack_from("<II", content, 14 if version > 2 else 10)
-
-
-def _jpegxl(content: bytes) -> tuple[int, int]:
-    """Read SizeHeader of ISO/IEC 18181-1, whose bits begin at the lowest of each byte."""
-    bits = _bits(content[2:14])
-    small = _number(bits, 1)
-    height = _side(bits, small)
-    ratio = _number(bits, 3)
-    if not ratio:
-        return height, _side(bits, small)
-    above, below = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))[ratio - 1]
-    return height, height * above // below
-
-
-def _bits(content: bytes) -> Iterator[int]:
-    return (byte >> place & 1 for byte in content for place in range(8))
-
-
-def _number(bits: Iterator[int], count: int) -> int:
-    return sum(next(bits) << place for place in range(count))
-
-
-def _side(bits: Iterator[int], small: int) -> int:
-    if small:
-        return 8 * (_number(bits, 5) + 1)
-    return 1 + _number(bits, (9, 13, 18, 30)[_number(bits, 2)])

@@ -1,6 +1,7 @@
 """Guard the decoders: an image is read in silence, or one sentence says why it cannot be."""
 
 import logging
+import os
 import threading
 import warnings
 from collections.abc import Iterator
@@ -13,8 +14,8 @@ import numpy as np
 from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from vdsrlib.errors import InputError
-from vdsrlib.imaging.formats import READABLE
-from vdsrlib.imaging.metadata import SRGB, Metadata
+from vdsrlib.imaging.formats import PILLOWS, READABLE, check_pixels
+from vdsrlib.imaging.metadata import SRGB, Metadata, exif_orientation, from_pillow_info
 
 _LOGGERS = [logging.getLogger(name) for name in ("PIL", "tifffile")]
 _NOWHERE = logging.NullHandler()
@@ -44,13 +45,13 @@ class Decoded:
 
 @contextmanager
 def decoding(path: str | Path) -> Iterator[None]:
-    """Turn any failure in the block into an InputError that names ``path``, and print no warning.
+    """Turn any failure in the block into an InputError that names ``path``, and print nothing.
 
     Decoders raise SyntaxError, struct.error, EOFError, MemoryError and more. Pillow also has a limit on
     pixels, which cannot be raised for one call and gives way to ours. These settings belong to the whole
     process, so one image is decoded at a time, and the settings are then restored.
     """
-    with _lock, warnings.catch_warnings():
+    with _lock, _without_messages(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for logger in _LOGGERS:
             logger.addHandler(_NOWHERE)  # Python prints what no handler takes
@@ -75,6 +76,23 @@ def decoding(path: str | Path) -> Iterator[None]:
                 logger.removeHandler(_NOWHERE)
 
 
+@contextmanager
+def _without_messages() -> Iterator[None]:
+    """Keep C libraries, such as libtiff and libpng, from writing lines to standard error."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is no standard error
+        yield
+        return
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def _check_file(path: str | Path) -> None:
     if not Path(path).is_file():
         if Path(path).is_dir():
@@ -88,7 +106,7 @@ def _check_file(path: str | Path) -> None:
 
 def open_with_pillow(source: str | Path | BytesIO) -> ImageFile.ImageFile:
     """Read the header of an image with Pillow, as one of the formats that are known here."""
-    file = Image.open(source, formats=[*dict.fromkeys(READABLE.values())])
+    file = Image.open(source, formats=PILLOWS)
     assert isinstance(file, ImageFile.ImageFile)
     file.filename = ""  # Pillow maps a named file into memory, and then a turned TIFF has its sides swapped
     return file
@@ -114,3 +132,21 @@ def pillow_samples(image: Image.Image, icc: bytes | None) -> tuple[np.ndarray, l
     mode = ("L" if grey else "RGB") + ("A" if clear else "")
     notes = [f"{image.mode} became RGB"] if image.mode in ("CMYK", "YCbCr", "LAB") else []
     return np.asarray(image.convert(mode)), notes
+
+
+def read_with_pillow(path: str | Path, max_pixels: int, content: BytesIO | None = None) -> Decoded:
+    """Decode an image with Pillow: the file, or what was found in it."""
+    with open_with_pillow(content or path) as file:
+        check_pixels(path, *file.size[::-1], max_pixels)
+        # The further frames of a camera's JPEG are previews.
+        notes = frames_note(1 if file.format == "MPO" else getattr(file, "n_frames", 1))
+        icc = file.info.get("icc_profile") or None
+        file.load()
+        samples, became = pillow_samples(file, icc)
+        if file.format == "BMP" and samples.ndim == 3 and samples.shape[2] == 4 and not samples[..., 3].any():
+            samples = samples[..., :3]  # programs leave a fourth byte unused, and 0
+        metadata = from_pillow_info(file.info)
+        icc = None if file.mode == "CMYK" else icc
+        return Decoded(
+            samples, exif_orientation(metadata.exif), icc=icc, notes=notes + became, metadata=metadata
+        )

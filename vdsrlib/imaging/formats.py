@@ -25,8 +25,17 @@ FORMATS = {
 }
 """The formats that are read and written, by suffix. A file's content, not its name, says what it is."""
 
-READABLE = {**FORMATS, ".gif": "GIF", **({".avif": "AVIF"} if HAS_AVIF else {})}
-"""The formats that are read, by suffix; AVIF only where Pillow has it."""
+READABLE = {
+    **FORMATS,
+    ".gif": "GIF",
+    **({".avif": "AVIF"} if HAS_AVIF else {}),
+    ".jxl": "JPEG XL",
+    **dict.fromkeys((".heic", ".heif", ".hif"), "HEIC"),
+}
+"""The formats that are read, by suffix; AVIF only where Pillow has it, HEIC with the extra ``heic``."""
+
+PILLOWS = [kind for kind in dict.fromkeys(READABLE.values()) if kind not in ("JPEG XL", "HEIC")]
+"""Those that Pillow reads, by its names."""
 
 LONGEST_SIDE = {"JPEG": 65_535, "WEBP": 16_383}
 WITH_ALPHA = {"PNG", "WEBP", "TIFF"}

@@ -15,7 +15,7 @@ from PIL import Image, ImageFile
 from vdsrlib.imaging.arrays import split_alpha
 from vdsrlib.imaging.camera_raw import check_not_raw
 from vdsrlib.imaging.colour import to_eight_bits, to_uint8
-from vdsrlib.imaging.decoding import Decoded, decoding, frames_note, open_with_pillow, pillow_samples
+from vdsrlib.imaging.decoding import decoding, open_with_pillow, read_with_pillow
 from vdsrlib.imaging.encoding import (
     DEFAULT_ENCODING,
     Content,
@@ -31,11 +31,10 @@ from vdsrlib.imaging.metadata import (
     NO_METADATA,
     UPRIGHT,
     Metadata,
-    exif_orientation,
-    from_pillow_info,
     is_adobe_rgb,
     matching_profile,
 )
+from vdsrlib.imaging.modern import read_avif, read_heic, read_jpegxl
 from vdsrlib.imaging.png import MEANS_SRGB, read_png
 from vdsrlib.imaging.tiff import read_tiff
 from vdsrlib.utils.atomic import atomic
@@ -96,7 +95,10 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS, *, measurements
         decoded = (
             read_png(path, max_pixels)
             or read_tiff(path, max_pixels, measurements)
-            or _read_other(path, max_pixels)
+            or read_jpegxl(path, max_pixels)
+            or read_avif(path, max_pixels)
+            or read_heic(path, max_pixels)
+            or read_with_pillow(path, max_pixels)
         )
         turn = None if decoded.upright else UPRIGHT.get(decoded.orientation or 1)
         samples = np.atleast_3d(turn(decoded.samples) if turn else decoded.samples)
@@ -109,24 +111,6 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS, *, measurements
     turned = decoded.orientation in UPRIGHT
     measured = pixels.dtype not in (np.uint8, np.uint16)
     return Picture(pixels, alpha, icc, tuple(decoded.notes), turned, decoded.metadata, measured)
-
-
-def _read_other(path: str | Path, max_pixels: int) -> Decoded:
-    """Decode an image with Pillow."""
-    with open_with_pillow(path) as file:
-        check_pixels(path, *file.size[::-1], max_pixels)
-        # The further frames of a camera's JPEG are previews.
-        notes = frames_note(1 if file.format == "MPO" else getattr(file, "n_frames", 1))
-        icc = file.info.get("icc_profile") or None
-        file.load()
-        samples, became = pillow_samples(file, icc)
-        if file.format == "BMP" and samples.ndim == 3 and samples.shape[2] == 4 and not samples[..., 3].any():
-            samples = samples[..., :3]  # programs leave a fourth byte unused, and 0
-        metadata = from_pillow_info(file.info)
-        icc = None if file.mode == "CMYK" else icc
-        return Decoded(
-            samples, exif_orientation(metadata.exif), icc=icc, notes=notes + became, metadata=metadata
-        )
 
 
 def open_image(path: str | Path) -> ImageFile.ImageFile:

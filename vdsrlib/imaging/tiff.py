@@ -20,7 +20,7 @@ from tifffile import (
 
 from vdsrlib.errors import InputError
 from vdsrlib.imaging.camera_raw import check_developed
-from vdsrlib.imaging.colour import to_eight_bits
+from vdsrlib.imaging.colour import to_eight_bits, to_full_range, unpremultiply
 from vdsrlib.imaging.declared_size import declared_size
 from vdsrlib.imaging.decoding import Decoded, frames_note, open_with_pillow, pillow_samples
 from vdsrlib.imaging.formats import EIGHT_BITS, check_pixels
@@ -44,8 +44,7 @@ PILLOWS = {
 }
 """Compressions of 8 bits a sample that are left to Pillow.
 
-It decodes the first of them by itself, and the others, which tifffile does not know, with libtiff. libtiff
-prints lines of its own where a file is damaged, so tifffile decodes all that it can.
+It decodes the first of them by itself, and the others, which tifffile does not know, with libtiff.
 """
 
 WITH_HEADERS = {
@@ -183,7 +182,7 @@ def has_high_bit_depth(page: TiffPage) -> bool:
 
 
 def is_truncated(page: TiffPage) -> bool:
-    """Tell whether strips or tiles are missing: tifffile makes them black, libtiff prints lines of its own.
+    """Tell whether strips or tiles are missing: tifffile makes them black.
 
     Pillow finds this out by itself where it needs no libtiff, and the tables may then be wrong.
     """
@@ -288,15 +287,13 @@ def _decode(path: str | Path, page: TiffPage) -> tuple[np.ndarray, np.ndarray | 
     _check_segments(path, page)
     planes = page.asarray(squeeze=False)[:, 0]  # one with all samples, or one for each of them
     samples = np.concatenate([*planes], axis=-1)
-    top, full = 2**page.bitspersample - 1, np.iinfo(samples.dtype).max
-    if top < full:
-        samples = np.rint(np.minimum(samples, top) * (full / top)).astype(samples.dtype)
+    samples, full = to_full_range(samples, page.bitspersample), np.iinfo(samples.dtype).max
     colours, alpha = samples[..., :count], None
     for i, kind in enumerate(kinds, start=count):
         if kind in (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA):
             alpha = samples[..., i]
             if kind == EXTRASAMPLE.ASSOCALPHA:
-                colours = _unpremultiplied(colours, alpha)
+                colours = unpremultiply(colours, alpha)
             break
     return full - colours if page.photometric == PHOTOMETRIC.MINISWHITE else colours, alpha
 
@@ -314,10 +311,3 @@ def _check_segments(path: str | Path, page: TiffPage) -> None:
         # The last strip of some programs is as high as the others.
         if found and (found[0] > height + MOST_PADDING or found[1] > width + MOST_PADDING):
             raise InputError(f"{path} is damaged: a part of {width} x {height} pixels claims to be larger.")
-
-
-def _unpremultiplied(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Divide colours by alpha, which had multiplied them; what is transparent had no colour."""
-    full = np.iinfo(colours.dtype).max
-    part = np.maximum(alpha, 1).astype(np.uint32)[..., None]
-    return np.minimum((colours.astype(np.uint32) * full + part // 2) // part, full).astype(colours.dtype)

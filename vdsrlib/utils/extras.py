@@ -21,6 +21,7 @@ EXTRAS = {
     "data": ("filelock", "imagehash", "pooch", "requests", "urllib3"),
     "fast": ("onnx", "onnxruntime"),
     "figures": ("matplotlib",),
+    "heic": ("pillow_heif",),
     "notebooks": ("ipykernel", "ipywidgets", "jupyterlab", "nbconvert", "papermill"),
     "openvino": ("onnx", "openvino"),
     "train": ("filelock", "pydantic", "tensorboard"),
