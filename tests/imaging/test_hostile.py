@@ -129,9 +129,12 @@ def test_sides_of_65000(upscale, tmp_path, call_cli, tiny):
     assert read_image("out.png").shape == (2, 130_000)
 
 
-def test_nan_in_a_float_tiff(upscale, tmp_path):
+def test_nan_in_a_float_tiff(upscale, call_cli, tmp_path, tiny):
     tifffile.imwrite(tmp_path / "a.tif", np.full((9, 9), np.nan, np.float32))
-    upscale("a.tif", "32-bit")
+    upscale("a.tif", ".png cannot hold samples of float32; write .tif instead")
+    upscale("a.tif", "32-bit", options=("--scale", 2, "--ground-truth"))
+    status, out, _ = call_cli("upscale", "a.tif", "b.tif", "--scale", 2, "--weights", tiny)
+    assert (status, out) == (0, "b.tif: 18 x 18 pixels; pixels without a value stay as they are\n")
 
 
 def test_animation_is_named(tmp_path, photo, call_cli, tiny):

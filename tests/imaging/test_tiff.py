@@ -130,7 +130,13 @@ def test_as_pillow_reads_them(path, photo, compression, mode):
 
 @pytest.mark.parametrize(
     ("mode", "compression"),
-    [("1", "group3"), ("1", "group4"), ("1", "tiff_ccitt"), ("P", "tiff_lzw"), ("YCbCr", "tiff_adobe_deflate")],
+    [
+        ("1", "group3"),
+        ("1", "group4"),
+        ("1", "tiff_ccitt"),
+        ("P", "tiff_lzw"),
+        ("YCbCr", "tiff_adobe_deflate"),
+    ],
 )
 def test_libtiff_prints_nothing(tmp_path, grey_photo, capfd, mode, compression):
     """Also where the tables are damaged, or the file is cut, and tifffile does not know such samples."""
