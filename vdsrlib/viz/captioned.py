@@ -68,9 +68,11 @@ class CaptionedImage:
         return page
 
 
-def stored_figure(name: str, caption: str) -> CaptionedImage:
+def stored_figure(
+    name: str, caption: str, content: Literal["pixels", "photograph"] = "photograph"
+) -> CaptionedImage:
     """Read a stored figure, and give it a caption; see ``records``."""
-    return CaptionedImage(read_image(stored_path(f"{name}.png")), caption, "photograph")
+    return CaptionedImage(read_image(stored_path(f"{name}.png")), caption, content)
 
 
 def caption_font(size: int = 13) -> ImageFont.FreeTypeFont:
