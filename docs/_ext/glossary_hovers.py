@@ -7,6 +7,7 @@ from docutils import nodes
 from sphinx import addnodes
 
 GLOSSARY = "docs/glossary"
+TITLES_OF_OTHERS = "docs/references"
 EVERYDAY = {"border", "step", "seed", "width"}
 """Words that often mean something else in a sentence: no link without being asked."""
 NOT_PROSE = (
@@ -82,7 +83,7 @@ def _is_prose(node):
 
 
 def _link(app, doctree, docname):
-    if app.builder.format != "html" or docname == GLOSSARY or GLOSSARY not in app.env.all_docs:
+    if app.builder.format != "html" or docname in (GLOSSARY, TITLES_OF_OTHERS) or GLOSSARY not in app.env.all_docs:
         return
     if not hasattr(app, "glossary_terms"):
         app.glossary_terms = _terms(app.env)

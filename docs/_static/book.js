@@ -1,3 +1,9 @@
+// A name in a table may break after an underscore.
+document.addEventListener('DOMContentLoaded', () => {
+  for (const cell of document.querySelectorAll('.cell_output td'))
+    if (!cell.childElementCount) cell.innerHTML = cell.innerHTML.replaceAll('_', '_<wbr>');
+});
+
 // Tables of more than three rows can be sorted by a click on a column's title.
 document.addEventListener('DOMContentLoaded', () => {
   for (const table of document.querySelectorAll('article table')) {
