@@ -177,6 +177,7 @@ def folder(tmp_path, monkeypatch, photo):
         path.parent.mkdir(exist_ok=True)
         save_image(path, photo[:60, :72])
     save_image(tmp_path / "photo.jpg", photo[:60, :72])
+    save_image(tmp_path / "lr/a.png", photo[:15, :18])
     return tmp_path
 
 

@@ -9,6 +9,7 @@ from .inference.upscale import upscale_file as upscale_file
 from .models.checkpoint import load as load
 from .models.vdsr import VDSR as VDSR
 from .protocol import get_protocol as get_protocol
+from .training.pairs import Pairs as Pairs
 from .training.recipes import get_recipe as get_recipe
 from .training.trainer import Options as Options
 from .training.trainer import train as train

@@ -24,7 +24,7 @@ from vdsrlib.imaging.colour import (
     to_float,
     to_uint8,
 )
-from vdsrlib.imaging.crops import modcrop_length
+from vdsrlib.imaging.crops import modcrop_length, paired_size
 from vdsrlib.imaging.degradation import DEGRADATIONS
 from vdsrlib.imaging.resize import Array
 from vdsrlib.utils.parsing import lookup
@@ -114,6 +114,28 @@ class Protocol:
         """
         hr = self.ground_truth(image, scale)
         return (hr, *self.degrade(hr, scale))
+
+    def real_pair(self, image: np.ndarray, lr: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+        """Make HR and ILR of a uint8 image and of its own LR, which is not degraded.
+
+        Raises:
+            InputError: the image is too small to be scored, or LR does not fit it, see ``paired_size``.
+
+        >>> hr, ilr = PAPER.real_pair(np.zeros((50, 61, 3), np.uint8), np.zeros((25, 30, 3), np.uint8), 2)
+        >>> hr.shape, ilr.shape
+        ((50, 60), (50, 60))
+        """
+        paired_size(image, lr, scale)
+        hr = self.ground_truth(image, scale)
+        return hr, self.interpolate(lr, *hr.shape[:2])
+
+    def interpolate(self, lr: np.ndarray, height: int, width: int) -> np.ndarray:
+        """Make ILR of an LR image: float64 about [0, 1], of the planes that ``samples`` has, not rounded."""
+        if self.colour == "luma":
+            planes = split_luma(lr)[0] if lr.ndim == 3 else to_float(lr)
+        else:
+            planes = to_float(as_rgb(lr))
+        return DEGRADATIONS[self.degradation].interpolate(planes, height, width)
 
     def ground_truth(self, image: np.ndarray, scale: float) -> np.ndarray:
         """Make HR of a uint8 image (grey or RGB): float64 in [0, 1], H x W (luma) or H x W x 3.

@@ -83,7 +83,11 @@ def _is_prose(node):
 
 
 def _link(app, doctree, docname):
-    if app.builder.format != "html" or docname in (GLOSSARY, TITLES_OF_OTHERS) or GLOSSARY not in app.env.all_docs:
+    if (
+        app.builder.format != "html"
+        or docname in (GLOSSARY, TITLES_OF_OTHERS)
+        or GLOSSARY not in app.env.all_docs
+    ):
         return
     if not hasattr(app, "glossary_terms"):
         app.glossary_terms = _terms(app.env)

@@ -27,5 +27,7 @@ def test_the_packages_of_an_extra_are_those_that_it_installs(extra):
     tomllib = pytest.importorskip("tomllib")  # new in Python 3.11
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     lines = project["optional-dependencies"][extra]
-    wanted = [re.match(r"[\w-]+", line)[0].replace("-", "_") for line in lines if ";" not in line]  # no backports
+    wanted = [
+        re.match(r"[\w-]+", line)[0].replace("-", "_") for line in lines if ";" not in line
+    ]  # no backports
     assert sorted(EXTRAS[extra]) == sorted(set(wanted) - {"vdsrlib"})

@@ -41,6 +41,9 @@ def _add_options(parser: Parser) -> None:
     parser.add_argument(
         "--ensemble", action="store_true", help="mean over eight orientations, 8 times the work"
     )
+    parser.add_argument(
+        "--lr", metavar="DIR", help="score these LR images, paired by name, instead of degraded HR"
+    )
     parser.add_argument("--cache", metavar="DIR", help="keep scores there; a killed run goes on from them")
     parser.add_argument("--csv", metavar="FILE", help="write a row for each image, scale and method")
     parser.add_argument("--json", action="store_true", help="print a JSON object for each set and scale")
@@ -57,8 +60,10 @@ def run(arguments: argparse.Namespace) -> int:
     from vdsrlib.utils.device import choose_device, device_name, versions
     from vdsrlib.utils.distributed import init_distributed
 
-    for name in arguments.images:
+    for name in (*arguments.images, *filter(None, [arguments.lr])):
         image_set(name)  # refuses a wrong name before the long work
+    if arguments.lr and (len(arguments.images) > 1 or len(arguments.scales) > 1):
+        raise InputError("--lr is for one set of images at one scale; name one of each")
     if arguments.csv:
         check_csv(arguments.csv)
     with init_distributed(choose_device(arguments.device)) as world:
@@ -111,6 +116,7 @@ def _evaluate_sets(
     from vdsrlib.inference.predict import predict, self_ensemble
 
     options = {"protocol": arguments.protocol, "cache": arguments.cache, "world": world, "skip_broken": True}
+    options["lr"] = arguments.lr
     how = self_ensemble if arguments.ensemble else predict
     found, failed = {}, []
     for name, scale in itertools.product(arguments.images, arguments.scales):

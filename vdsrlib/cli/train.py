@@ -26,6 +26,9 @@ def _add_options(parser: Parser) -> None:
     parser.add_argument(
         "--data-path", help="folder of images, or of T91 and BSD200, or sets: T91+BSD200+CID22"
     )
+    parser.add_argument(
+        "--lr-path", help="folder of the images' own LR, paired by name, of one of the recipe's scales"
+    )
     parser.add_argument("--ckpt-path", default="runs/train", help="folder for the weights and all else")
     parser.add_argument("--logs-path", help="folder for TensorBoard; default: logs in the other")
     parser.add_argument("--validation-set", default="Set5")
@@ -51,6 +54,7 @@ def _kind(annotation: Any) -> dict[str, Any]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, and print where the weights are."""
+    from vdsrlib.training.pairs import Pairs
     from vdsrlib.training.recipe import Recipe
     from vdsrlib.training.recipes import get_recipe
     from vdsrlib.training.trainer import Options, train
@@ -60,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     done = train(
         get_recipe(arguments.recipe, **changes),
         arguments.ckpt_path,
-        arguments.data_path,
+        Pairs(arguments.data_path, arguments.lr_path) if arguments.lr_path else arguments.data_path,
         validation=Validation(arguments.validation_set, arguments.validate_every),
         init=arguments.init,
         device=arguments.device,

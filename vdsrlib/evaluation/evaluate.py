@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from vdsrlib.evaluation.cache import ScoreCache, timed_score
 from vdsrlib.evaluation.frames import ImageScores, score_images
 from vdsrlib.evaluation.images import check_unique_stems, find_images
 from vdsrlib.evaluation.methods import Method, enlarge
+from vdsrlib.evaluation.pairing import find_pairs
 from vdsrlib.evaluation.score import score_pair
 from vdsrlib.imaging.image_file import read_with_notes
 from vdsrlib.inference.batches import check_channels
@@ -39,6 +40,7 @@ def evaluate(
     *,
     protocol: Protocol | str | None = None,
     predict: Predict = predict,
+    lr: str | Path | None = None,
     cache: str | Path | None = None,
     world: World | None = None,
     skip_broken: bool = False,
@@ -52,6 +54,8 @@ def evaluate(
         scales: real numbers above 1, in any spelling of ``parse_scales``.
         protocol: the rules, or their name; default: those the network was trained under.
         predict: how the network is applied: ``predict``, ``self_ensemble`` or ``predict_luma``.
+        lr: a folder of LR images for one scale, which are enlarged instead of degraded HR; its files are
+            paired with the images by name, see ``pair_by_name``.
         cache: a folder where scores are kept and found again, see ``ScoreCache``.
         world: the processes that share the images; each gets the whole result.
         skip_broken: leave out images that cannot be scored, instead of raising.
@@ -85,11 +89,22 @@ def evaluate(
         if predict is not predict_luma:
             check_channels(net.model, rules)
     kept = ScoreCache(user_path(cache)) if cache else None
-    score = partial(_score, net, rules, predict=predict, cache=kept)
-    jobs = list(itertools.product(paths, scales))
+    pairs, problems = _pairs(lr, paths, scales, skip_broken) if lr else (dict.fromkeys(paths), [])
+    score = partial(_score, net, rules, pairs, predict=predict, cache=kept)
+    jobs = list(itertools.product(pairs, scales))
     frame = score_images(score, jobs, world=world, skip_broken=skip_broken)
     frame.attrs["notes"] = [*notes, *frame.attrs["notes"]]
+    frame.attrs["failed"] += problems
     return frame
+
+
+def _pairs(
+    lr: str | Path, paths: Sequence[Path], scales: Sequence[float], skip_broken: bool
+) -> tuple[dict[Path, Path], list[str]]:
+    """Find the LR of each image, and say which files have no partner."""
+    if len(scales) > 1:
+        raise InputError(f"scales must be one scale where LR is given, got {len(scales)}")
+    return find_pairs(lr, paths, skip_broken=skip_broken)
 
 
 def _rules(net: Checkpoint | Method | None, protocol: Protocol | str | None) -> Protocol:
@@ -101,6 +116,7 @@ def _rules(net: Checkpoint | Method | None, protocol: Protocol | str | None) -> 
 def _score(
     net: Checkpoint | Method | None,
     rules: Protocol,
+    pairs: Mapping[Path, Path | None],
     path: Path,
     scale: float,
     *,
@@ -108,17 +124,24 @@ def _score(
     cache: ScoreCache | None,
 ) -> ImageScores:
     """Score an image at a scale; it is decoded and degraded once, and not at all if its scores are known."""
+    lr_path = pairs[path]
     digest = hash_file(path)  # before it is decoded, after which it may be gone
+    lr_digest = [hash_file(lr_path)] if lr_path else []
     notes: list[str] = []
 
     @lru_cache
-    def image() -> np.ndarray:
+    def read(path: Path) -> np.ndarray:
         pixels, changes = read_with_notes(path)
         notes.extend(changes)
         return pixels
 
+    def image() -> np.ndarray:
+        return read(path)
+
     @lru_cache
     def pair() -> tuple[np.ndarray, np.ndarray]:
+        if lr_path:
+            return rules.real_pair(image(), read(lr_path), scale)
         hr, _, ilr = rules.pair(image(), scale)
         return hr, ilr
 
@@ -131,14 +154,15 @@ def _score(
         return rules.score(predict(net.model, ilr, rules), hr, scale)
 
     def method(net: Method) -> Score:
-        return score_pair(enlarge(net, image(), scale, rules), image(), scale, rules)
+        lr = read(lr_path) if lr_path else None
+        return score_pair(enlarge(net, image(), scale, rules, lr), image(), scale, rules)
 
     get = cache.get if cache else lambda compute, *_: timed_score(compute)
-    key = digest, {k: v for k, v in dataclasses.asdict(rules).items() if k != "name"}, scale
+    key = digest, {k: v for k, v in dataclasses.asdict(rules).items() if k != "name"}, scale, *lr_digest
     scores = {"interpolation": get(interpolation, *key)}
     if isinstance(net, Checkpoint):
         how = getattr(predict, "__name__", repr(predict))
         scores["model"] = get(partial(network, net), *key, net.hash, how)
     elif net:  # whose content is not known, and therefore not kept
         scores["model"] = timed_score(partial(method, net))
-    return ImageScores(digest, scores, notes)
+    return ImageScores("".join([digest, *lr_digest]), scores, notes)

@@ -12,8 +12,8 @@ import numpy as np
 from vdsrlib.errors import InputError
 from vdsrlib.imaging.arrays import as_image
 from vdsrlib.imaging.colour import as_rgb, merge_luma, split_luma, to_float, to_uint8
+from vdsrlib.imaging.crops import paired_size
 from vdsrlib.imaging.degradation import DEGRADATIONS
-from vdsrlib.imaging.resize import apply_separable
 from vdsrlib.inference.backends import onnx_session
 from vdsrlib.protocol import Protocol
 from vdsrlib.utils.forks import PerProcess
@@ -48,7 +48,9 @@ def load_method(name: str) -> Method:
         raise InputError(f"{name} cannot be imported ({error})") from error
 
 
-def enlarge(method: Method, image: np.ndarray, scale: float, rules: Protocol) -> np.ndarray:
+def enlarge(
+    method: Method, image: np.ndarray, scale: float, rules: Protocol, lr: np.ndarray | None = None
+) -> np.ndarray:
     """Degrade HR as a method's users would have it: in RGB, rounded to 8 bits; and enlarge that with it.
 
     Args:
@@ -56,7 +58,14 @@ def enlarge(method: Method, image: np.ndarray, scale: float, rules: Protocol) ->
         image: HR, uint8.
         scale: between LR and HR.
         rules: give the crop and the degradation.
+        lr: the image's own LR, uint8, which is not degraded then.
+
+    Raises:
+        InputError: LR does not fit the image, see ``paired_size``.
     """
+    if lr is not None:
+        paired_size(image, lr, scale)
+        return as_image(method(as_rgb(lr), scale))
     height, width = rules.ground_truth(image, scale).shape[:2]
     hr = to_float(as_rgb(image[:height, :width]))
     return as_image(method(to_uint8(rules.degrade(hr, scale)[0]), scale))
@@ -91,7 +100,7 @@ class OnnxMethod:
             raise InputError(f"{path} must have one input, N x C x H x W with C = 1 or 3, got {source.shape}")
         self.name = source.name
         self.low, self.high = json.loads(known.get("input_range", "[0, 1]"))
-        self.up = DEGRADATIONS[json.loads(known.get("interpolation", '"bicubic"'))].up
+        self.up = DEGRADATIONS[json.loads(known.get("interpolation", '"bicubic"'))]
         self.factor = self._run(np.full((24, 24, self.channels), 0.5)).shape[0] / 24
 
     def __call__(self, lr: np.ndarray, scale: float) -> np.ndarray:
@@ -106,9 +115,7 @@ class OnnxMethod:
         return merge_luma(self._run(planes)[..., 0], self._interpolate(chroma, scale))
 
     def _interpolate(self, planes: np.ndarray, scale: float) -> np.ndarray:
-        sides = planes.shape[:2]
-        rows, cols = (self.up(side, math.ceil(side * scale - 1e-9)).sparse(side) for side in sides)
-        return apply_separable(planes, rows, cols)
+        return self.up.interpolate(planes, *(math.ceil(side * scale - 1e-9) for side in planes.shape[:2]))
 
     def _run(self, planes: np.ndarray) -> np.ndarray:
         batch = (planes * (self.high - self.low) + self.low).transpose(2, 0, 1)[None].astype(np.float32)

@@ -6,7 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from vdsrlib.datasets.catalog import image_set
+from vdsrlib.errors import InputError
 from vdsrlib.evaluation.images import check_unique_stems
+from vdsrlib.utils.text import shorten
 
 _SUFFIX = re.compile(
     r"[ ._-]SRF[ ._-]?\d+$"  # Huang et al. 2015: img_001_SRF_4_HR
@@ -63,6 +66,29 @@ def pair_by_name(sr: Sequence[Path], hr: Sequence[Path]) -> tuple[dict[Path, Pat
             problems.append(f"{_listed(best)} fit {truth} alike")
         else:
             problems.append(f"{truth} has no image")
+    return pairs, problems
+
+
+def find_pairs(
+    lr: str | Path, hr: Sequence[Path], *, skip_broken: bool = False
+) -> tuple[dict[Path, Path], list[str]]:
+    """Find the LR of HR images in a folder.
+
+    Args:
+        lr: a folder, or the name of a set in VDSR_DATA; it may hold the HR images, too.
+        hr: the images.
+        skip_broken: leave out what has no partner, instead of raising.
+
+    Returns:
+        The LR of each HR image, and a sentence for each file that was left out.
+
+    Raises:
+        InputError: there is no such folder, a file has no partner, or none has.
+    """
+    pairs, problems = pair_by_name([path for path in image_set(lr) if path not in set(hr)], hr)
+    problems = [problem.replace("has no image", "has no LR") for problem in problems]
+    if problems and not (skip_broken and pairs):
+        raise InputError(shorten(problems, separator="; "))
     return pairs, problems
 
 

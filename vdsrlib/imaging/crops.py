@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from vdsrlib.errors import InputError
 from vdsrlib.imaging.colour import to_float
 
 Box = tuple[int, int, int, int]
@@ -29,6 +30,28 @@ def modcrop_length(length: int, scale: float) -> int:
     (99, 100, 100)
     """
     return math.ceil(scale * downscaled_length(length, scale) - 1e-9)
+
+
+def paired_size(hr: np.ndarray, lr: np.ndarray, scale: float) -> tuple[int, int]:
+    """Compute the height and width of the part of HR that its own LR shows.
+
+    Raises:
+        InputError: LR has not the size of HR divided by the scale; or one of them is grey, the other is not.
+
+    >>> paired_size(np.zeros((101, 60)), np.zeros((33, 20)), 3)
+    (99, 60)
+    """
+    if hr.ndim != lr.ndim:
+        grey, other = ("HR", "LR") if hr.ndim == 2 else ("LR", "HR")
+        raise InputError(f"HR and LR must both be grey or both in colour; {grey} is grey and {other} is not")
+    (height, width), (rows, cols) = hr.shape[:2], lr.shape[:2]
+    wanted = downscaled_length(height, scale), downscaled_length(width, scale)
+    if (rows, cols) != wanted:
+        raise InputError(
+            f"LR must have {wanted[1]}x{wanted[0]} pixels, those of HR ({width}x{height}) divided by "
+            f"{scale:g}; got {cols}x{rows}, a factor of {width / cols:.4g} by {height / rows:.4g}"
+        )
+    return modcrop_length(height, scale), modcrop_length(width, scale)
 
 
 def most_detailed_crop(image: np.ndarray, size: int) -> Box:

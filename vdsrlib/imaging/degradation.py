@@ -81,6 +81,12 @@ class Degradation:
             lr = damage(lr)
         return lr, apply_separable(lr, up_rows, up_cols)
 
+    def interpolate(self, lr: np.ndarray, height: int, width: int) -> np.ndarray:
+        """Interpolate LR, floating H x W or H x W x C, to ILR of another size."""
+        sides = zip(lr.shape[:2], (height, width), strict=True)
+        rows, cols = (self.up(small, side).sparse(small) for small, side in sides)
+        return apply_separable(lr, rows, cols)
+
 
 @lru_cache(maxsize=32)  # every scale of a training patch
 def _dense(degradation: Degradation, length: int, scale: float) -> tuple[np.ndarray, np.ndarray]:

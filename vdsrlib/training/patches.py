@@ -34,6 +34,7 @@ class TrainingSet:
         store: folder for prepared pixels, see ``load_pixels``.
         skip_broken: leave out images that cannot be read.
         progress: show a bar while images are decoded.
+        lr: the LR of each HR image; None to degrade HR.
 
     Raises:
         InputError: an image cannot be read, none is as large as a patch, or the store's disk is full.
@@ -48,11 +49,12 @@ class TrainingSet:
         store: str | Path | None = None,
         skip_broken: bool = False,
         progress: bool = False,
+        lr: Sequence[Path] | None = None,
     ) -> None:
         self.recipe, self.protocol = recipe, get_protocol(recipe.protocol)
         self.device = torch.device(device)
         self.pixels = load_pixels(
-            recipe, paths, device=device, store=store, skip_broken=skip_broken, progress=progress
+            recipe, paths, device=device, store=store, skip_broken=skip_broken, progress=progress, lr=lr
         )
         self.height, self.width = torch.tensor(self.pixels.index.sizes).T
         areas = self.height * self.width

@@ -4,6 +4,7 @@ All images lie in one flat tensor, so that a batch of patches from any images is
 """
 
 import io
+import itertools
 import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -19,7 +20,7 @@ from tqdm import tqdm
 
 from vdsrlib.errors import InputError
 from vdsrlib.imaging.colour import to_float
-from vdsrlib.imaging.crops import modcrop_length
+from vdsrlib.imaging.crops import modcrop_length, paired_size
 from vdsrlib.imaging.image_file import read_image
 from vdsrlib.imaging.resize import imresize
 from vdsrlib.protocol import get_protocol
@@ -76,6 +77,7 @@ def load_pixels(
     store: str | Path | None = None,
     skip_broken: bool = False,
     progress: bool = False,
+    lr: Sequence[Path] | None = None,
 ) -> Pixels:
     """Decode and degrade images as a recipe wants it, or open what was prepared before.
 
@@ -87,14 +89,19 @@ def load_pixels(
             than memory holds. They are prepared once for the same images and degradation.
         skip_broken: leave out images that cannot be read.
         progress: show a bar while images are decoded.
+        lr: the LR of each HR image, which is interpolated; None to degrade HR.
 
     Raises:
         InputError: an image cannot be read, none is as large as a patch, or the store's disk is full.
     """
-    bar = tqdm(paths, "Decode and degrade", disable=not progress, leave=False)
+    pairs = list(zip(paths, lr or itertools.repeat(None, len(paths)), strict=True))
+    bar = tqdm(pairs, "Decode and degrade", disable=not progress, leave=False)
     prepare = partial(_prepare, recipe, bar, skip_broken)
     if store is not None:
-        return _open(_find_or_write(user_path(store) / _key(recipe, paths, skip_broken), prepare), recipe)
+        return _open(
+            _find_or_write(user_path(store) / _key(recipe, [*paths, *(lr or ())], skip_broken), prepare),
+            recipe,
+        )
     hr, ilr = io.BytesIO(), io.BytesIO()
     index = prepare(hr, ilr)
     return Pixels(
@@ -105,13 +112,21 @@ def load_pixels(
 
 
 def _prepare(
-    recipe: Recipe, paths: Iterable[Path], skip_broken: bool, hr_file: BinaryIO, ilr_file: BinaryIO
+    recipe: Recipe,
+    pairs: Iterable[tuple[Path, Path | None]],
+    skip_broken: bool,
+    hr_file: BinaryIO,
+    ilr_file: BinaryIO,
 ) -> Index:
     """Write image after image: HR as channels x pixels, ILR as scales x channels x pixels."""
     protocol, index = get_protocol(recipe.protocol), Index()
-    for path in paths:
+    for path, lr_path in pairs:
         try:
             image = read_image(path)
+            lr = read_image(lr_path) if lr_path else None
+            if lr is not None:
+                height, width = _paired_size(path, image, lr, recipe.scales[0])
+                image = image[:height, :width]
         except InputError:
             if not skip_broken:
                 raise
@@ -128,8 +143,11 @@ def _prepare(
             hr_file.write(_plane_bytes(hr[:height, :width]))
             for scale in () if recipe.degrade_patch else recipe.scales:
                 crop = hr[: modcrop_length(hr.shape[0], scale), : modcrop_length(hr.shape[1], scale)]
-                ilr = protocol.degrade(to_float(crop), scale)[1].astype(np.float32)
-                ilr_file.write(_plane_bytes(ilr[:height, :width]))
+                if lr is None:
+                    ilr = protocol.degrade(to_float(crop), scale)[1]
+                else:
+                    ilr = np.atleast_3d(protocol.interpolate(lr, *crop.shape[:2]))
+                ilr_file.write(_plane_bytes(ilr[:height, :width].astype(np.float32)))
     if not index.sizes:
         side = recipe.patch_size
         raise InputError(
@@ -139,6 +157,13 @@ def _prepare(
             else f"None of the {len(index.broken)} images can be read."
         )
     return index
+
+
+def _paired_size(path: Path, hr: np.ndarray, lr: np.ndarray, scale: float) -> tuple[int, int]:
+    try:
+        return paired_size(hr, lr, scale)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def _usable_size(recipe: Recipe, hr: np.ndarray) -> tuple[int, int]:

@@ -153,6 +153,7 @@ class RunFolder:
             identity = {
                 **record["recipe"],
                 "init": record.get("init", {}).get("sha256"),
+                "lr": record.get("lr_sha256"),
                 "validation_set": record["validation_set"],
                 **({"images": record["images_sha256"]} if "images_sha256" in record else {}),
             }
@@ -163,7 +164,7 @@ class RunFolder:
         if state and not record and self.weights.exists() and not self._made_weights(identity):
             raise InputError(f"{self.weights} is not of the run in its folder; give another folder.")
         # A state or record from before a field existed has its default.
-        defaults = {"init": None, **Recipe(name="").model_dump(mode="json")}
+        defaults = {"init": None, "lr": None, **Recipe(name="").model_dump(mode="json")}
         return SavedRun(self, {**defaults, **identity}, state, record if self.weights.exists() else None)
 
     def _read_state(self) -> dict[str, Any] | None:

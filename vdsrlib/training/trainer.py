@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vdsrlib.datasets.catalog import training_images
 from vdsrlib.errors import InputError, explain_out_of_memory
 from vdsrlib.imaging.image_file import save_image
 from vdsrlib.models import checkpoint
@@ -19,11 +18,12 @@ from vdsrlib.training.dead_maps import reinitialise_dead_maps
 from vdsrlib.training.event_log import EventLog
 from vdsrlib.training.network import with_precision
 from vdsrlib.training.pace import Pace
+from vdsrlib.training.pairs import Data, Pairs, TrainingImages, find_training_images, fit_recipe
 from vdsrlib.training.patches import TrainingSet
 from vdsrlib.training.recipe import Recipe
 from vdsrlib.training.run_state import Run, RunFolder, SavedRun, TrainingState, check_finite
 from vdsrlib.training.step import build_step
-from vdsrlib.training.validation import Images, Validation, Validator, sample_patches
+from vdsrlib.training.validation import Validation, Validator, sample_patches
 from vdsrlib.utils.atomic import write_json
 from vdsrlib.utils.device import choose_device, device_name, versions
 from vdsrlib.utils.distributed import World, init_distributed
@@ -67,7 +67,7 @@ class Options:
 def train(
     recipe: Recipe,
     folder: str | Path,
-    data: str | Path | Images | None = None,
+    data: Data = None,
     *,
     validation: Validation = Validation(),
     init: str | Path | None = None,
@@ -86,7 +86,8 @@ def train(
             of ILR, SR, HR patches), ``run.json`` (recipe, losses, scores, versions, device, time) and
             ``logs`` (for TensorBoard).
         data: folder of images, or one that holds T91 and BSD200; or a name and paths; None for VDSR_DATA, and
-            for the bundled photographs where it is not set.
+            for the bundled photographs where it is not set. ``Pairs`` for HR and LR of its own: the network
+            is then trained for their scale alone, which must be one of the recipe's.
         validation: what to score the network with, and how often.
         init: weights to begin with instead of random ones, to train a network further, or to adapt it to
             other images; as ``checkpoint.load`` takes them.
@@ -113,13 +114,16 @@ def train(
         if saved and recipe.precision == "auto":  # a run goes on in the precision that it began with
             recipe = recipe.replace(precision=saved.identity["precision"])
         with nullcontext() if joined.is_main else mute_log(), explain_out_of_memory(*_room(recipe)):
+            images = find_training_images(data, skip_broken=options.skip_broken)
+            recipe = fit_recipe(with_precision(recipe, joined.device), images)
+            data_path = data.hr if isinstance(data, Pairs) else None if isinstance(data, tuple) else data
             return _Training(
-                with_precision(recipe, joined.device),
+                recipe,
                 joined,
                 files,
                 saved,
-                data if isinstance(data, tuple) else training_images(data),
-                Validator(recipe, validation, None if isinstance(data, tuple) else data),
+                images,
+                Validator(recipe, validation, data_path),
                 checkpoint.load(init, "cpu") if init else None,
                 options,
             ).run()
@@ -143,18 +147,19 @@ class _Training:
         world: World,
         folder: RunFolder,
         saved: SavedRun | None,
-        images: Images,
+        images: TrainingImages,
         validator: Validator,
         init: checkpoint.Checkpoint | None,
         options: Options,
     ) -> None:
         self.recipe, self.world, self.folder, self.init, self.options = recipe, world, folder, init, options
-        self.data_name, self.paths = images
+        self.images = images
         self.validator = validator
         self.identity = {
             **recipe.model_dump(mode="json"),
             "init": init.hash if init else None,
-            "images": hash_files(self.paths),
+            "images": hash_files(images.hr),
+            "lr": hash_files(images.lr) if images.lr else None,
             "validation_set": validator.name,
         }
         if saved:
@@ -172,7 +177,7 @@ class _Training:
             folder.restore(state, self.saved.state)
             logger.info(f"Going on from step {state.step} of {self.recipe.steps} in {folder.path}.")
         world.broadcast_from_main(self.validator.check_images)
-        self.data = _load_data(self.recipe, self.data_name, self.paths, self.world, self.options)
+        self.data = _load_data(self.recipe, self.images, self.world, self.options)
         with ExitStack() as stack:
             world.broadcast_from_main(lambda: self.open(stack))
             signals = stack.enter_context(deferred_signals())
@@ -267,7 +272,7 @@ class _Training:
             "scales": sorted({*recipe.scales, *(init.info["scales"] if init else ())}),  # of all its training
             "recipe": recipe.model_dump(mode="json"),
             **({"init": {"file": init.file, "sha256": init.hash}} if init else {}),
-            "data": f"{self.data_name}, {len(self.paths) - len(self.data.pixels.index.broken)} images",
+            "data": f"{self.images.name}, {len(self.images.hr) - len(self.data.pixels.index.broken)} images",
             "validation": {self.validator.name: run.validation[-1]},
             "device": device_name(self.world.device),
             "processes": self.world.size,
@@ -278,6 +283,7 @@ class _Training:
         save_image(self.folder.samples, sample_patches(self.state.ema_model, self.data))
         rest = {
             "images_sha256": self.identity["images"],
+            **({"lr_sha256": self.identity["lr"]} if self.images.lr else {}),
             "validation_set": self.validator.name,
             "weights": {"file": self.folder.weights.name, "sha256": hash_file(self.folder.weights)},
             "history": run.history,
@@ -286,19 +292,18 @@ class _Training:
         write_json(self.folder.record, {**info, **rest})
 
 
-def _load_data(
-    recipe: Recipe, name: str, paths: Sequence[Path], world: World, options: Options
-) -> TrainingSet:
+def _load_data(recipe: Recipe, images: TrainingImages, world: World, options: Options) -> TrainingSet:
     """Decode the images, or open what a store has of them, and report what was left out."""
     data = TrainingSet(
         recipe,
-        paths,
+        images.hr,
+        lr=images.lr,
         device=world.device,
         store=options.store,
         skip_broken=options.skip_broken,
         progress=world.is_main and sys.stderr.isatty(),
     )
-    logger.info(f"Training on {name}: {data!r}, on {device_name(world.device)}.")
+    logger.info(f"Training on {images.name}: {data!r}, on {device_name(world.device)}.")
     if data.pixels.index.skipped:
         logger.info(f"Left out, smaller than a patch: {shorten(data.pixels.index.skipped, most=20)}.")
     if data.pixels.index.broken:
