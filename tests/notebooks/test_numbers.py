@@ -5,10 +5,17 @@ import re
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 
+from vdsrlib.datasets.catalog import list_images
 from vdsrlib.evaluation.frames import mean_scores
+from vdsrlib.imaging.crops import modcrop_length
+from vdsrlib.imaging.image_file import read_image
 from vdsrlib.records import published_scores, stored_record, stored_scores
+from vdsrlib.studies import results, verdicts
+from vdsrlib.training.recipe import Recipe
+from vdsrlib.training.recipes import RECIPES
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 ROW = ["set", "scale", "method"]
@@ -207,3 +214,151 @@ class TestGap:
         assert f"our lead of {lead['B100', 2]:.2f} dB there" in text
         joint = stored_record("published.json")["replication"]["Table 2"]["2"]["2_3_4"]
         assert f"has {joint:.2f} dB" in text
+
+
+def final(name):
+    """PSNR by scale at the end of a stored training, and its dead maps."""
+    record = stored_record(f"{name}.json")
+    last = record["validation"][-1]
+    assert last["step"] == record["recipe"]["steps"]
+    return {scale: found["model"] for scale, found in last["psnr"].items()}, sum(
+        last.get("dead", {}).values()
+    )
+
+
+class TestChapter3:
+    def test_sixteen_bits(self):
+        twins = [stored_record(f"03_precision_{name}.json") for name in ("float32", "bfloat16")]
+        assert [twin["recipe"].pop("precision") for twin in twins] == ["float32", "bfloat16"]
+        assert twins[0]["recipe"] == twins[1]["recipe"]
+        assert twins[0]["init"]["sha256"] == twins[1]["init"]["sha256"]
+        exact, rounded = (twin["validation"][-1]["psnr"] for twin in twins)
+        assert set(exact) == {"2", "3", "4"}
+        assert all(rounded[scale]["model"] > exact[scale]["model"] - 0.02 for scale in exact)
+        assert twins[1]["seconds"] < 2 / 3 * twins[0]["seconds"]
+        text = prose("03_train")
+        assert "It costs less than 0.02 dB, and saves more than a third of the time" in text
+        assert f"for {twins[0]['recipe']['steps']} steps" in text
+
+
+class TestAppendixC:
+    STAGES = ("training/vdsr-first", "training/vdsr-second", "training/vdsr")
+
+    def test_the_work(self):
+        records = [stored_record(f"{name}.json") for name in self.STAGES]
+        recipes = [Recipe(**record["recipe"]) for record in records]
+        share = sum(recipe.flops for recipe in recipes) / RECIPES["paper"].flops
+        minutes = sum(record["seconds"] for record in records) / 60
+        text = prose("appendix/C_shipped_weights")
+        assert f"took {share:.0f} times that work, and {minutes:.0f} minutes" in text
+        assert f"also {100 * (recipes[1].steps / recipes[0].steps - 1):.0f} % longer" in text
+        assert recipes[2].learning_rate == pytest.approx(recipes[1].learning_rate / 5)
+
+    def test_what_each_training_brought(self):
+        first, second, last = (final(name)[0] for name in self.STAGES)
+        added = {scale: second[scale] - first[scale] for scale in first}
+        text = prose("appendix/C_shipped_weights")
+        assert f"added {min(added.values()):.2f} to {max(added.values()):.2f} dB on Set5, most at ×3" in text
+        assert max(added, key=added.get) == "3"
+        assert [round(last[scale] - second[scale], 2) + 0 for scale in "34"] == [0.03, 0.01]
+        assert last["2"] - second["2"] < 0.005
+        published = stored_record("published.json")["paper"]["Table 3"]["Set5"]
+        for scale in "234":
+            assert first[scale] == pytest.approx(published[scale]["VDSR"][0], abs=0.03)
+        larger = final("03_larger_patches")[0]
+        assert all(larger[scale] <= last[scale] + 0.005 for scale in last)
+
+    def test_dead_maps(self):
+        without, reinitialised = (
+            [row["dead"] for row in stored_record(f"{name}.json")["validation"]]
+            for name in ("03_without_reinitialisation", "training/vdsr-first")
+        )
+        lost = [dead["relu.2"] for dead in without]
+        assert lost == sorted(lost)
+        assert lost[-1] / 64 == pytest.approx(2 / 3, abs=0.05)
+        counts = [sum(dead.values()) for dead in reinitialised]
+        assert (max(counts), counts[-1]) == (4, 0)
+
+    def test_the_network_for_one_scale_is_above_those_that_share_its_steps(self):
+        others = {"2": ("2_3", "2_4", "2_3_4"), "3": ("2_3", "3_4", "2_3_4"), "4": ("2_4", "3_4", "2_3_4")}
+        above = [
+            (rules, scale, other)
+            for rules in ("paper", "replication")
+            for scale, shared in others.items()
+            for other in shared
+            if final(f"training/{rules}-{other}")[0][scale] > final(f"training/{rules}-{scale}")[0][scale]
+        ]
+        assert above == [("replication", "3", "3_4")]
+
+
+class TestAppendixD:
+    def test_where_the_recipe_ends(self):
+        text = prose("appendix/D_paper_recipe")
+        paper, _ = final("03_recipe_paper")
+        short, _ = final("training/paper-2_3_4")
+        published = stored_record("published.json")["paper"]
+        table_3 = published["Table 3"]["Set5"]["2"]["VDSR"][0]
+        assert f"ends at {paper['2']:.2f} dB, where the paper reports {table_3:.2f}" in text
+        rows = {row["step"]: row["psnr"] for row in stored_record("03_recipe_paper.json")["validation"]}
+        assert f"After 1,992, the run above was at {rows[1992]['2']['model']:.2f} dB" in text
+        for scale in "234":
+            assert paper[scale] < rows[6972][scale]["model"] + 0.03  # "its last 3,000 steps brought nothing"
+        assert short["2"] - paper["2"] == pytest.approx(0.5, abs=0.1)
+        work = Recipe(**stored_record("training/paper-2_3_4.json")["recipe"]).flops / RECIPES["paper"].flops
+        assert work == pytest.approx(1 / 3, abs=0.04)
+
+    def test_what_it_lacks_is_length(self):
+        """Four times the steps gain, a larger theta kills maps, and the rest moves little."""
+        names = ("03_paper_theta_1e-4", "03_paper_quarter", "03_recipe_paper")
+        lengths = [final(name)[0] for name in names]
+        gains = {
+            scale: [longer[scale] - shorter[scale] for shorter, longer in itertools.pairwise(lengths)]
+            for scale in "234"
+        }
+        assert [[round(gain, 1) for gain in gains[scale]] for scale in "24"] == [[1.8, 1.0], [0.7, 0.3]]
+        assert all(gain > 0.2 for pair in gains.values() for gain in pair)
+        for name in ("03_paper_theta_3e-5", "03_paper_batch_sum"):
+            for scale in "234":
+                assert final(name)[0][scale] == pytest.approx(lengths[0][scale], abs=0.3)
+        silent, dead = final("03_paper_theta_1e-3")
+        assert dead > 19 * 64 * 2 / 3
+        interpolation = stored_record("03_paper_theta_1e-3.json")["validation"][-1]["psnr"]
+        for scale in "234":
+            assert silent[scale] == pytest.approx(interpolation[scale]["interpolation"], abs=0.01)
+
+    def test_the_papers_patches(self, data):
+        """Those of 41 x 41 without overlap in its 291 images, which are cropped for each scale."""
+
+        def across(side):
+            return min(modcrop_length(side, scale) for scale in (2, 3, 4)) // 41
+
+        paths = [path for name in ("T91", "BSD200") for path in list_images(data / name)]
+        shapes = [read_image(path).shape for path in paths]
+        count = sum(across(rows) * across(columns) for rows, columns, *_ in shapes)
+        text = prose("appendix/D_paper_recipe")
+        assert f"hold {count:,} patches" in text
+        pairs = count * 3 * 8
+        assert f"{pairs:,}".replace(",", "{,}") + r" \text{ pairs}" in text
+        assert 9960 * 64 / pairs == pytest.approx(1.5, abs=0.05)
+        assert f"would be {80 * pairs // 64:,} iterations" in text
+
+
+class TestAppendixE:
+    def test_one_ingredient_at_a_time(self):
+        scores = results.score_frame(stored_record("08_ingredients.json")["results"]["results"])
+
+        def effect(change):
+            """What a change adds to the base, by scale, in dB."""
+            found = (verdicts.compare(scores, change, results.UNCHANGED, scale) for scale in (2, 3, 4))
+            return [round(float(np.mean(each.differences)), 2) for each in found]
+
+        adam = [effect(f"optimizer=adam+learning_rate={rate}") for rate in (0.001, 0.0003)]
+        assert [-max(pair) for pair in zip(*adam, strict=True)][1:] == [0.17, 0.27]
+        assert abs(max(adam[0][0], adam[1][0])) < 0.05
+        assert effect("last_gain=1") == [-0.13, -0.43, -0.43]
+        assert [effect("ema=0")[i] for i in (0, 2)] == [-0.24, 0.07]
+        assert effect("loss=mse") == [-0.52, 0.01, 0.15]
+        assert effect("hard_mining_candidates=1") == [0.22, -0.09, -0.17]
+        small = ("learning_rate=0.004", "orientations=1", "rescale_factors=1_0.8_0.6", "precision=bfloat16")
+        for change in (*small, "scales=1.5_2_2.5_3_3.5_4"):
+            assert max(map(abs, effect(change))) < 0.1

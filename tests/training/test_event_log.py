@@ -10,7 +10,7 @@ from vdsrlib.errors import InputError
 
 def test_tensorboard_has_the_history(finished):
     run, _, logs, _ = finished
-    for name in ("loss", "learning_rate"):
+    for name in ("loss", "interpolation_loss", "learning_rate"):
         wanted = [(row["step"], pytest.approx(row[name], rel=1e-6)) for row in run.history]
         assert scalars(logs, name) == wanted
     for scale in ("2", "3"):

@@ -12,6 +12,7 @@ from training.runs import TINY, identical, weights
 from vdsrlib.errors import InputError
 from vdsrlib.models import checkpoint
 from vdsrlib.training import trainer
+from vdsrlib.training.patches import TrainingSet
 from vdsrlib.training.recipe import Recipe
 from vdsrlib.utils.hashing import hash_file
 
@@ -26,6 +27,16 @@ class TestRun:
         assert [row["step"] for row in run.history] == [10, 20, 30, 40, 50, 60, 70, 80, 85]
         assert [row["step"] for row in run.validation] == [40, 80, 85]
         assert set(run.validation[-1]["psnr"]) == {"2", "3"}
+
+    def test_the_loss_of_interpolation_is_recorded_beside(self, finished, images):
+        """Of the same patches: the batches of the steps since the last record."""
+        run = finished[0]
+        recipe = checkpoint.load(run.weights, "cpu").info["recipe"]
+        data = TrainingSet(Recipe(**recipe), [images / "a.png", images / "b.png"])
+        pairs = data.batches(range(80, 85), recipe["batch_size"])
+        means = [(ilr - hr).square().mean().item() for ilr, hr in pairs]
+        assert recipe["loss"] == "mse"
+        assert run.history[-1]["interpolation_loss"] == pytest.approx(sum(means) / 5, rel=1e-5)
 
     def test_files(self, finished):
         run, folder, _, _ = finished

@@ -113,7 +113,14 @@ DRAWINGS = {
             zoom=(32, 35),
         ),
     ],
-    "training_curves": [lambda x: training_charts.training_curves(x.history, x.validation)],
+    "training_curves": [lambda x: training_charts.training_curves(x.history, x.validation, "title")],
+    "watch_plot": [
+        lambda x: training_charts.watch_plot({0: 20.0, 20: 30.5}, 30.2, {"SR": x.ilr, "HR": x.grey / 255})
+    ],
+    "residual_sum": [lambda x: network_charts.residual_sum(x.ilr, x.ilr**2)],
+    "filter_sheet": [
+        lambda x: network_charts.filter_sheet(np.random.default_rng(0).normal(size=(20, 3, 3)), "filters")
+    ],
     "loss_curves": [
         lambda x: training_charts.loss_curves(
             {f"{group}-{i}": x.history * 9 for group in "ab" for i in range(7)}
@@ -164,6 +171,28 @@ def test_every_figure_is_tested():
         if not name.startswith("_") and inspect.signature(function).return_annotation is Figure
     }
     assert returns == set(DRAWINGS)
+
+
+def test_the_loss_of_a_training_is_drawn_relative_to_interpolation():
+    """Where that is recorded: as it is, and as the ratio of the means of a tenth of the run."""
+    losses = [(4.0, 2.0), (1.0, 2.0)] * 10
+    rows = [
+        {"step": 10 * i, "loss": loss, "interpolation_loss": base, "learning_rate": 0.1}
+        for i, (loss, base) in enumerate(losses, start=1)
+    ]
+    validation = [{"step": 200, "psnr": {"2": {"model": 33.5, "interpolation": 33.0}}}]
+    loss, scores, _ = training_charts.training_curves(rows, validation).axes
+    pale, mean = loss.lines
+    assert pale.get_ydata().tolist() == [2.0, 0.5] * 10
+    assert mean.get_xydata().tolist() == [[step, 1.25] for step in range(20, 210, 10)]
+    assert loss.get_ylabel() == "loss / that of interpolation, mean of 20 steps"
+    assert scores.lines[0].get_ydata().tolist() == [0.5]
+    old = [{key: row[key] for key in ("step", "loss", "learning_rate")} for row in rows]
+    assert training_charts.training_curves(old, validation).axes[0].lines[0].get_ydata()[0] == 4.0
+
+
+def test_a_suptitle_is_in_the_alternative_text():
+    assert "the strongest" in repr(network_charts.filter_sheet(np.ones((2, 3, 3)), "the strongest first"))
 
 
 def test_loss_curves_are_means_side_by_side():

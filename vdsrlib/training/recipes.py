@@ -18,7 +18,7 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         # Section 5.2, with the loss of section 3.2. The paper gives no theta; this one is ours: ten times as
-        # much kills most maps within 156 steps, and a third of it does no better (chapter 3).
+        # much kills most maps within 156 steps, and a third of it does no better (appendix D).
         Recipe(
             name="paper",
             optimizer="sgd",

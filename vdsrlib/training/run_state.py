@@ -30,8 +30,9 @@ class Run:
 
     Attributes:
         weights: the safetensors file.
-        history: {"step", "loss", "learning_rate"} every ``LOG_EVERY`` steps, at each saved state and at each
-            validation; the loss is the mean since the last.
+        history: {"step", "loss", "interpolation_loss", "learning_rate"} every ``LOG_EVERY`` steps, at each
+            saved state and at each validation; the losses, of SR and of ILR on the same patches, are means
+            since the last.
         validation: {"step", "psnr": {scale: {"interpolation", "model"}}, "dead": {ReLU: maps}} for each
             validation; dead maps are those of ``count_dead_maps`` on the first batch.
     """

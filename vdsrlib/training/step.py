@@ -21,18 +21,20 @@ from vdsrlib.utils.logs import logger
 Step = Callable[[Tensor, Tensor], Tensor]
 
 
+def loss_of(recipe: Recipe, image: Tensor, hr: Tensor) -> Tensor:
+    """Compute the loss of a batch of images (SR, or ILR) against HR, both N x C x H x W."""
+    if recipe.loss == "sse":
+        return 0.5 * nn.functional.mse_loss(image, hr, reduction="sum") / len(hr)
+    return nn.functional.mse_loss(image, hr) if recipe.loss == "mse" else nn.functional.l1_loss(image, hr)
+
+
 def forward_backward(recipe: Recipe, network: nn.Module, ilr: Tensor, hr: Tensor) -> Tensor:
     """Compute the loss of a batch and its gradients; return the loss, detached."""
     reduced = recipe.precision == "bfloat16"
     with without_tf32(benchmark=ilr.is_cuda):  # patches are always of one size
         with torch.autocast(ilr.device.type, dtype=torch.bfloat16, enabled=reduced):
             sr = network(ilr)
-        if recipe.loss == "sse":
-            loss = 0.5 * nn.functional.mse_loss(sr, hr, reduction="sum") / len(hr)
-        elif recipe.loss == "mse":
-            loss = nn.functional.mse_loss(sr, hr)
-        else:
-            loss = nn.functional.l1_loss(sr, hr)
+        loss = loss_of(recipe, sr, hr)
         network.zero_grad()
         loss.backward()
     return loss.detach()

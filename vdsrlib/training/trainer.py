@@ -22,7 +22,7 @@ from vdsrlib.training.pairs import Data, Pairs, TrainingImages, find_training_im
 from vdsrlib.training.patches import TrainingSet
 from vdsrlib.training.recipe import Recipe
 from vdsrlib.training.run_state import Run, RunFolder, SavedRun, TrainingState, check_finite
-from vdsrlib.training.step import build_step
+from vdsrlib.training.step import build_step, loss_of
 from vdsrlib.training.validation import Validation, Validator, sample_patches
 from vdsrlib.utils.atomic import write_json
 from vdsrlib.utils.device import choose_device, device_name, versions
@@ -153,8 +153,7 @@ class _Training:
         options: Options,
     ) -> None:
         self.recipe, self.world, self.folder, self.init, self.options = recipe, world, folder, init, options
-        self.images = images
-        self.validator = validator
+        self.images, self.validator = images, validator
         self.identity = {
             **recipe.model_dump(mode="json"),
             "init": init.hash if init else None,
@@ -215,7 +214,7 @@ class _Training:
         for ilr, hr in self.data.batches(steps, recipe.batch_size, world.rank, world.size):
             learning_rate = recipe.lr_at(state.step)
             state.optimizer.set_learning_rate(learning_rate)
-            losses.append(make_step(ilr, hr))
+            losses.append(torch.stack([make_step(ilr, hr), loss_of(recipe, ilr, hr)]))
             state.step += 1
             if recipe.reinitialise_every and state.step % recipe.reinitialise_every == 0:
                 reinitialise_dead_maps(recipe, state, self.data, world)
@@ -240,14 +239,15 @@ class _Training:
         return True
 
     def record(self, losses: Sequence[Tensor], learning_rate: float) -> None:
-        """Record the mean loss since the last record; raise Diverged where it is not finite."""
+        """Record the mean losses (SR, ILR) since the last record; raise Diverged where one is not finite."""
         state = self.state
-        loss = self.world.mean(torch.stack(list(losses)).mean()).item()
+        loss, interpolation = self.world.mean(torch.stack(list(losses)).mean(0)).tolist()
         check_finite(self.recipe, state, self.folder, loss, learning_rate)
-        state.run.history.append({"step": state.step, "loss": loss, "learning_rate": learning_rate})
+        row = {"loss": loss, "interpolation_loss": interpolation, "learning_rate": learning_rate}
+        state.run.history.append({"step": state.step, **row})
         if self.world.is_main:
-            self.log.scalar("loss", loss, state.step)
-            self.log.scalar("learning_rate", learning_rate, state.step)
+            for name, value in row.items():
+                self.log.scalar(name, value, state.step)
 
     def validate(self, signals: list[int]) -> bool:
         """Score the network; return False where a signal came meanwhile."""

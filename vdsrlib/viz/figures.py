@@ -18,7 +18,7 @@ class Described(Figure):
     """A figure with an alternative text in notebooks: all that is written on it but the numbers at ticks."""
 
     def __repr__(self) -> str:
-        panels = []
+        panels = [self.get_suptitle()]
         for axis in self.axes:
             axes = " over ".join(filter(None, (axis.get_ylabel(), axis.get_xlabel())))
             legend = axis.get_legend()

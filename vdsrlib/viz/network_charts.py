@@ -80,9 +80,11 @@ def receptive_field_plot(gradient: np.ndarray, field: int) -> Figure:
     corner = (len(gradient) - field) / 2 - 0.5
     frame = Rectangle((corner, corner), field, field, fill=False, edgecolor=COLOURS[1], linewidth=1.5)
     axes[0, 0].add_patch(frame)
-    axes[0, 0].set_title(f"framed: the theoretical {field} x {field} pixels", fontsize=9)
+    axes[0, 0].set_title(f"Beyond {field} × {field} pixels (framed) the gradient is zero", fontsize=10)
     axes[0, 0].set(xlabel="input pixel", ylabel="input pixel")
     shares = 100 * central_shares(gradient)
+    half = 2 * int((shares < 50).sum()) + 1
+    axes[0, 1].set_title(f"Half of it lies in the central {half} × {half} pixels", fontsize=10)
     axes[0, 1].plot(range(1, len(gradient) + 1, 2), shares, "o-", color=COLOURS[0], markersize=3.5)
     axes[0, 1].axvline(field, color=COLOURS[1], linestyle="--", label=f"theoretical field: {field}")
     axes[0, 1].set(
@@ -90,4 +92,48 @@ def receptive_field_plot(gradient: np.ndarray, field: int) -> Figure:
     )
     axes[0, 1].grid(alpha=0.3)
     axes[0, 1].legend(frameon=False, fontsize=9, loc="lower right")
+    return figure
+
+
+def residual_sum(ilr: np.ndarray, sr: np.ndarray) -> Figure:
+    """Draw ILR + residual = SR, the residual (SR - ILR) in blue (darker) and red (brighter).
+
+    Args:
+        ilr: floating, about [0, 1], H x W.
+        sr: likewise.
+    """
+    figure, axes = make_figure(1, 3, WIDTH, 3.8)
+    residual = sr - ilr
+    limit = float(np.quantile(np.abs(residual), 0.998))
+    grey, signed = {"cmap": "gray", "vmin": 0, "vmax": 1}, {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
+    for axis, title, image, colours in zip(
+        axes[0],
+        ("ILR: blurred", "+ residual: 20 convolutions", "= SR: sharp"),
+        (ilr, residual, sr),
+        (grey, signed, grey),
+        strict=True,
+    ):
+        axis.imshow(image, interpolation="nearest", **colours)
+        axis.set_title(title, fontsize=11)
+        axis.axis("off")
+    return figure
+
+
+def filter_sheet(filters: np.ndarray, title: str, columns: int = 16) -> Figure:
+    """Draw 3 x 3 filters in blue (below zero) and red, each in its own range, the strongest first.
+
+    Args:
+        filters: count x 3 x 3.
+        title: above the sheet.
+        columns: filters a row.
+    """
+    strongest = np.argsort(-np.abs(filters).sum((1, 2)))
+    rows = -(-len(filters) // columns)
+    figure, axes = make_figure(rows, columns, WIDTH, WIDTH / columns * rows + 0.3)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, i in zip(axes.flat, strongest, strict=False):
+        limit = np.abs(filters[i]).max() or 1.0
+        axis.imshow(filters[i], cmap="RdBu_r", vmin=-limit, vmax=limit)
+    figure.suptitle(title, fontsize=10)
     return figure
