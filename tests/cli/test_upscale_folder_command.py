@@ -49,6 +49,25 @@ def test_a_target_inside_the_source_is_not_looked_into(tree, upscale):
     assert files(tree / "in/large") == ["a.png", "trip/b.jpg", "trip/more/c.webp"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_names_that_would_command_a_terminal(tree, upscale):
+    """Each image keeps its name, and has one line."""
+    name = "new\nline \x1b[31mred.png"
+    for folder in ("in", "bad"):
+        (tree / folder).mkdir(exist_ok=True)
+    (tree / "in/a.png").rename(tree / "in" / name)
+    (tree / "bad" / name).write_text("no image")
+    assert upscale("in", "out") == (
+        0,
+        "out/new\\nline \\x1b[31mred.png: 240 x 192 pixels\n",
+        "vdsrlib: not looked into, without --recursive: trip\n",
+    )
+    assert files(tree / "out") == [name]
+    _, _, error = upscale("bad", "out2")
+    assert "\x1b" not in error
+    assert len(error.splitlines()) == 2
+
+
 def test_images_in_subfolders_alone_are_named(tree, upscale):
     (tree / "in/a.png").unlink()
     status, _, error = upscale("in", "out")

@@ -266,6 +266,18 @@ class TestMeasurements:
         assert read_picture(path, measurements=True).pixels.dtype == photo.dtype
 
 
+def test_a_volume(path, photo):
+    """Pillow gives the first slice of 8 bits; others are refused."""
+    tifffile.imwrite(
+        path, np.stack([photo, photo[::-1]]), photometric="rgb", volumetric=True, tile=(2, 96, 128)
+    )
+    if photo.dtype == np.uint8:
+        assert read_picture(path).notes == ("the first of 2 slices",)
+    else:
+        with pytest.raises(InputError, match="of a kind that cannot be read"):
+            read_picture(path)
+
+
 def test_a_lost_georeference_is_said(path, photo):
     keys = (1, 1, 0, 1, 1024, 0, 1, 1)
     tifffile.imwrite(path, photo, photometric="rgb", extratags=[(34735, 3, 8, keys)])

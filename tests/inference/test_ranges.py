@@ -11,6 +11,7 @@ from vdsrlib.errors import InputError
 from vdsrlib.imaging.colour import as_rgb
 from vdsrlib.imaging.image_file import read_picture
 from vdsrlib.imaging.resize import imresize
+from vdsrlib.inference.missing import find_missing
 from vdsrlib.inference.ranges import sample_range
 from vdsrlib.inference.upscale import upscale, upscale_file
 from vdsrlib.models import checkpoint
@@ -118,6 +119,10 @@ class TestMeasurements:
         np.testing.assert_array_equal(holes, wanted)
         assert np.isfinite(found[~wanted]).all()
         assert np.abs(found - whole)[:, :10].max() < 1
+
+    @pytest.mark.parametrize(("dtype", "value"), [("uint8", -1.0), ("int16", np.nan), ("float32", 1e300)])
+    def test_a_value_that_the_type_has_not(self, dtype, value):
+        assert find_missing(np.ones((2, 3), dtype), value) is None
 
     @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
     def test_gdals_value_for_no_value(self, net, tmp_path, photo, dtype):

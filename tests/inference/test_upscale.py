@@ -131,10 +131,15 @@ def test_arrays_of_other_types(photo, make_model, protocol):
     wanted = upscale(net, image, 2)
     for other in (image.astype(int), image.astype(np.int32), image.tolist(), Image.fromarray(image)):
         np.testing.assert_array_equal(upscale(net, other, 2), wanted)
-    for other in (image.astype(float), image / 255, (image / 255).astype(np.float32)):
+    for other in (image / 255, (image / 255).astype(np.float32)):
         found = upscale(net, other, 2)
         assert found.dtype == other.dtype
         assert np.abs(found * 255 - wanted).max() < 0.51
+    other = np.where(image == image.max(), 255.0, image - image.min())  # black and white are in it
+    wanted = upscale(net, other.astype(np.uint8), 2)
+    for top in (255, 3):
+        found = upscale(net, other / 255 * top, 2)
+        assert np.abs(found / top * 255 - wanted).max() < 0.51
     np.testing.assert_array_equal(upscale(net, image[..., :1], 2), upscale(net, image[..., 0], 2))
     both = np.dstack([image, image[..., 0]])
     found = upscale(net, both, 2)

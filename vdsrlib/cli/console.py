@@ -8,11 +8,12 @@ from typing import Any
 
 from vdsrlib.errors import Notice
 from vdsrlib.utils.processes import process_rank
+from vdsrlib.utils.text import visible
 
 
 def as_sentence(message: Warning | Exception | str) -> str:
     """Put a message on one line."""
-    return " ".join(str(message).split())
+    return visible(" ".join(str(message).split()))
 
 
 def print_result(text: str) -> None:

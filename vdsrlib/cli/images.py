@@ -35,6 +35,7 @@ from vdsrlib.utils.device import choose_device
 from vdsrlib.utils.locks import claim
 from vdsrlib.utils.processes import process_count
 from vdsrlib.utils.signals import exit_cleanly
+from vdsrlib.utils.text import visible
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Outcome:
         """Describe it in a line."""
         parts = [f"{name} PSNR {s.psnr:.4f} dB, SSIM {s.ssim:.4f}" for name, s in self.scores.items()]
         size = f"{self.size[0]} x {self.size[1]} pixels" if self.size else "exists; skipped"
-        return f"{self.job[1]}: {'; '.join([size, *parts, *self.notes])}"
+        return f"{visible(str(self.job[1]))}: {'; '.join([size, *parts, *self.notes])}"
 
     def record(self) -> dict[str, Any]:
         """Describe it to programs."""

@@ -8,6 +8,7 @@ from PIL import Image
 from vdsrlib.errors import InputError
 
 SAMPLES = "uint8, uint16, or floating in [0, 1]"
+MOST_OF_UNIT = 2  # to which floats in [0, 1] may overshoot
 
 
 def as_image(image: Any) -> np.ndarray:
@@ -42,7 +43,7 @@ class Samples(NamedTuple):
     Attributes:
         pixels: H x W or H x W x 3.
         alpha: H x W of the same type, or None.
-        measured: whether no black and white are certain, so that these are mere numbers, of any type.
+        measured: whether these are mere numbers, of any type, without a certain black and white.
     """
 
     pixels: np.ndarray
@@ -56,33 +57,39 @@ def split_alpha(image: Any) -> tuple[np.ndarray, np.ndarray | None]:
     Raises:
         InputError: the array is no image, or what its samples mean is not certain.
     """
-    pixels, alpha, measured = as_samples(image)
-    if measured:
-        raise InputError(
-            f"image must be {SAMPLES}, got {pixels.dtype} from {pixels.min():.6g} to {pixels.max():.6g}"
-        )
-    return pixels, alpha
+    samples, alpha = _from_any(image)
+    known = _with_known_samples(samples)
+    if known is None:
+        low, high = samples.min(), samples.max()
+        raise InputError(f"image must be {SAMPLES}, got {samples.dtype} from {low:.6g} to {high:.6g}")
+    if known.ndim == 3 and known.shape[2] == 4:
+        return known[..., :3], known[..., 3]
+    return known, alpha
 
 
 def as_samples(image: Any) -> Samples:
-    """Convert an image as ``as_image`` does, where it is certain what its samples mean.
+    """Convert an image as ``split_alpha`` does, but leave numbers as they are where that would change them.
 
     Raises:
-        InputError: the array is no image.
+        InputError: the array is no image, or has alpha and samples whose meaning is not certain.
 
     >>> as_samples(np.array([[3000, 3500]], np.int32)).measured
     True
+    >>> as_samples(np.array([[0, 0.5, 3]])).measured
+    True
     """
-    alpha = None
-    if isinstance(image, Image.Image):
-        samples, alpha = _from_pillow(image)
-    else:
-        samples = _channels_last(as_array(image))
-    known = _with_known_samples(samples)
-    samples, measured = (samples, True) if known is None else (known, False)
-    if samples.ndim == 3 and samples.shape[2] == 4:
-        samples, alpha = samples[..., :3], samples[..., 3]
-    return Samples(samples, alpha, measured)
+    samples, _ = _from_any(image)
+    known = (
+        None if samples.dtype.kind == "f" and samples.max() > MOST_OF_UNIT else _with_known_samples(samples)
+    )
+    if known is None and samples.shape[2:] != (4,):
+        return Samples(samples, None, True)
+    return Samples(*split_alpha(image), False)
+
+
+def _from_any(image: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the samples of an image, and the alpha of one of Pillow's."""
+    return _from_pillow(image) if isinstance(image, Image.Image) else (_channels_last(as_array(image)), None)
 
 
 def as_array(image: Any) -> np.ndarray:
@@ -140,7 +147,7 @@ def _with_known_samples(samples: np.ndarray) -> np.ndarray | None:
             return samples.astype(np.uint8)
     elif np.isfinite([low, high]).all():
         samples = samples if samples.dtype in (np.float32, np.float64) else samples.astype(np.float64)
-        if low >= -0.5 and high <= 2:  # interpolation overshoots
+        if low >= -0.5 and high <= MOST_OF_UNIT:
             return samples
         if low >= -0.5 and high <= 255.5:
             return samples / samples.dtype.type(255)

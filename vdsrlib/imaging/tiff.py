@@ -113,6 +113,8 @@ def read_tiff(path: str | Path, max_pixels: int, measurements: bool = False) -> 
         others -= decoded.samples.ndim == 3 and decoded.samples.shape[2] in (2, 4)
         if others > 0:
             decoded.notes.append(f"{others} more channel{'s are' if others > 1 else ' is'} left out")
+        if page.imagedepth > 1:
+            decoded.notes.append(f"the first of {page.imagedepth} slices")
         if GEO_KEYS in page.tags:
             decoded.notes.append("the georeference is left out")
     return decoded

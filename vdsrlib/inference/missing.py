@@ -18,8 +18,8 @@ def find_missing(pixels: np.ndarray, nodata: float | None) -> np.ndarray | None:
     if pixels.dtype.kind == "f":
         missing |= ~np.isfinite(pixels).all(axis=channels)
     if nodata is not None:
-        with np.errstate(over="ignore"):  # of a file's text, that may be beyond the type
-            missing |= (pixels == np.float64(nodata).astype(pixels.dtype)).all(axis=channels)
+        with np.errstate(over="ignore"):  # a file may name a number beyond the type
+            missing |= (pixels == nodata).all(axis=channels)
     return missing if missing.any() else None
 
 

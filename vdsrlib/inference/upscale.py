@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike
 
-from vdsrlib.imaging.arrays import as_image, as_samples, split_alpha
+from vdsrlib.imaging.arrays import as_image, as_samples
 from vdsrlib.imaging.colour import from_float, to_float
 from vdsrlib.imaging.degradation import DEGRADATIONS
 from vdsrlib.imaging.image_file import Picture, read_picture, writing
@@ -63,7 +63,7 @@ def upscale(
         net: from ``vdsrlib.load``.
         image: uint8, uint16 or floating in [0, 1]; H x W, H x W x 3 or H x W x 4, with straight alpha. An
             image of Pillow, and other types whose samples are certain, are converted, see ``as_image``. Any
-            other numbers, such as elevations, keep their type and their range, and NaN its place.
+            other numbers, such as elevations or floats in [0, 255], keep type and range, and NaN its place.
         scale: above 1 and up to 8; each side becomes ceil(side * scale).
         size: height and width of the result, instead of a scale; None for a side that follows the other.
         fit: whether the image keeps its proportions, and ``size`` is the largest that it may become.
@@ -81,8 +81,6 @@ def upscale(
     (50, 75, 3)
     """
     pixels, alpha, measured = as_samples(image)
-    if alpha is not None:
-        (pixels, alpha), measured = split_alpha(image), False  # which refuses what is not certain
     shape = result_shape(pixels.shape[:2], scale, size, fit)
     result = upscale_picture(net, Picture(pixels, alpha, measured=measured), shape, options)
     return result.pixels if result.alpha is None else np.dstack([result.pixels, result.alpha])
