@@ -9,7 +9,7 @@ document.addEventListener('DOMContentLoaded', () => {
   for (const table of document.querySelectorAll('article table')) {
     const rows = table.tBodies[0]?.rows.length ?? 0;
     const plain = table.tHead?.rows.length === 1 && !table.querySelector('tbody [rowspan], [colspan]:not([colspan="1"])');
-    if (rows > 3 && plain && !table.closest('figure'))
-      new DataTable(table, {paging: false, searching: false, info: false, autoWidth: false, order: []});
+    if (plain && !table.closest('figure'))
+      new DataTable(table, {ordering: rows > 3, paging: false, searching: false, info: false, autoWidth: false, order: []});
   }
 });
