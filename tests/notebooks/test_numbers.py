@@ -13,7 +13,7 @@ from vdsrlib.evaluation.frames import mean_scores
 from vdsrlib.imaging.crops import modcrop_length
 from vdsrlib.imaging.image_file import read_image
 from vdsrlib.records import published_scores, stored_record, stored_scores
-from vdsrlib.studies import results, verdicts
+from vdsrlib.studies import definitions, results, verdicts
 from vdsrlib.training.recipe import Recipe
 from vdsrlib.training.recipes import RECIPES
 
@@ -362,3 +362,74 @@ class TestAppendixE:
         small = ("learning_rate=0.004", "orientations=1", "rescale_factors=1_0.8_0.6", "precision=bfloat16")
         for change in (*small, "scales=1.5_2_2.5_3_3.5_4"):
             assert max(map(abs, effect(change))) < 0.1
+
+
+class TestChapter8:
+    @pytest.fixture
+    def scores(self):
+        """The last scores of a stored grid: a row a variant and seed."""
+
+        def last(name):
+            return results.at_epoch(
+                results.score_frame(stored_record(f"08_{name}.json")["results"]["results"])
+            )
+
+        return last
+
+    def test_the_patches_are_as_large_as_the_deepest_network_sees(self):
+        """In the study of depth, stored and micro: else the deep networks would learn from padding."""
+        stored = stored_record("08_depth.json")["results"]["results"]
+        micro = definitions.build_grid("depth", "micro")
+        for recipe in [*(run["recipe"] for run in stored), *(run.recipe.model_dump() for run in micro)]:
+            assert recipe["patch_size"] >= 2 * recipe["depth"] + 1
+
+    def test_the_plain_networks_end_below_interpolation_and_the_others_above(self, scores):
+        ends = scores("residual")
+        assert f"{ends.interpolation.iloc[0]:.2f} dB" in prose("08_paper_studies")
+        plain = ends.label.str.startswith("non-residual")
+        assert ends[plain].gain.max() < 0 < ends[~plain].gain.min()
+
+    def test_depth_is_undecided(self, scores):
+        verdict = definitions.STUDIES["depth"].judge(scores("depth"))
+        assert verdict.status == "undecided"
+        assert all("undecided" in line for line in verdict.lines)
+
+    def test_where_the_clipping_rules_end(self, scores):
+        ends = scores("clipping")
+        assert ends[ends.label == "none"].diverged.all()
+        ends = ends[ends.label != "none"]
+        assert not ends.diverged.any()
+        gains = ends.groupby(["label", "scale"]).gain.mean().unstack()
+        assert gains.loc["norm, θ = 0.4"].max() < -10
+        assert [*gains.index[(gains > 0.1).any(axis=1)]] == ["value, θ = 0.0001"]
+
+    def test_the_network_for_all_scales_is_never_the_worst(self, scores):
+        """And at its own scale, a network for one scale is the best."""
+        means = scores("scales").groupby(["scale", "label"]).gain.mean().unstack()
+        for scale, row in means.iterrows():
+            assert row.idxmax() == f"×{scale:g}"
+            assert row.idxmin() != "×2, 3, 4"
+
+    def test_what_one_network_for_all_scales_costs(self):
+        """At full size about 0.2 dB; in the paper 0.04 dB at ×2, and gains elsewhere."""
+        ours = stored_record("04_evaluate.json")["results"]["table 2"]["paper"]
+        theirs = stored_record("published.json")["paper"]["Table 2"]
+        for scale in "234":
+            assert ours[scale]["2_3_4"] - ours[scale][scale] == pytest.approx(-0.2, abs=0.06)
+        assert theirs["2"]["2_3_4"] - theirs["2"]["2"] == pytest.approx(-0.04)
+        assert all(theirs[scale]["2_3_4"] > theirs[scale][scale] for scale in "34")
+
+
+def test_appendix_f_has_the_parameters_of_every_chapter():
+    """Where this fails: make notebooks CHAPTERS=appendix/F_reference."""
+    appendix = nbformat.read(NOTEBOOKS / "appendix" / "F_reference.ipynb", 4)
+    outputs = [output for cell in appendix.cells for output in cell.get("outputs", ())]
+    table = next(
+        text for o in outputs if "00_start_here" in (text := o.get("data", {}).get("text/plain", ""))
+    )
+    listed = {tuple(line.split()[:2]) for line in table.splitlines()[1:]}
+    for path in NOTEBOOKS.glob("[0-9]*.ipynb"):
+        for cell in nbformat.read(path, 4).cells:
+            if "parameters" in cell.metadata.get("tags", ()):
+                names = re.findall(r"^(\w+): ", cell.source, re.MULTILINE)
+                assert {(path.stem, name) for name in names} <= listed
