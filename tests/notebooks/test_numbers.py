@@ -46,7 +46,7 @@ class TestChapters0And1:
             published[rules]["Table 3"]["Set5"]["2"]["VDSR"][0] for rules in ("paper", "replication")
         )
         assert f"at ×2: {paper:.2f} dB and {replication:.2f} dB." in prose("00_start_here")
-        assert f"{paper - replication:.1f} dB apart" in prose("00_start_here")
+        assert f"where are the {paper - replication:.1f} dB?" in prose("00_start_here")
 
     def test_the_baseline_that_must_be_right(self):
         text = prose("01_data_and_degradation")
