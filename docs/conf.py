@@ -61,6 +61,7 @@ html_title = project
 html_static_path = ["_static"]
 html_css_files = ["datatables.css", "book.css"]
 html_js_files = [("datatables.js", {"defer": "defer"}), ("book.js", {"defer": "defer"})]
+html_sidebars = {"_modules/**": ["navbar-logo.html", "search-button-field.html"]}
 html_copy_source = False
 html_show_search_summary = False  # a page from a disk may not read the other pages
 html_theme_options = {
