@@ -1,6 +1,7 @@
 # make tutorial   run all chapters, appendices and solutions into runs/tutorial/ and make a book of them
 # make book       make the book, runs/book/, of the notebooks as they are committed
 # make test       run the test suite: library, command line, notebooks
+# make test-hard run the tests of hard environments: no home, a full disk, signals at any moment; minutes
 # make lab        open the chapters in JupyterLab
 # make check      lint, format, types, and which room imports from which
 # make notebooks  run all notebooks, and refresh the committed outputs
@@ -15,7 +16,7 @@ BIN := .venv/bin
 UNTIDY := metadata.papermill cell.metadata.papermill cell.metadata.execution
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: tutorial book run test lab check notebooks weights ship
+.PHONY: tutorial book run test test-hard lab check notebooks weights ship
 .DELETE_ON_ERROR:
 
 # The stamp is newer than what it was made from, so a second run installs nothing.
@@ -52,6 +53,9 @@ test: .venv/installed
 	mkdir -p runs
 	cp -R notebooks runs/nbval
 	VDSR_DATA= $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --nbval-lax --nbval-current-env runs/nbval
+
+test-hard: .venv/installed
+	$(BIN)/python -m pytest -m hard tests/hard
 
 lab: .venv/installed
 	$(BIN)/jupyter lab notebooks

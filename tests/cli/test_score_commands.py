@@ -81,7 +81,7 @@ class TestEvaluate:
         status, out, error = call_cli("evaluate", *sets, *options, "--csv", "out.csv")
         assert (status, error) == (0, "")
         net = checkpoint.load(tiny, "cpu")
-        first, heads, _, *lines = out.splitlines()
+        first, heads, *lines = out.splitlines()
         assert first == f"paper protocol, {net.summary()}"
         assert heads.split() == ["PSNR", "(dB)", "/", "SSIM", "scale", "interpolation", "model"]
         assert [line.split()[:2] for line in lines] == [[name, s] for name in sets for s in ("x2", "x3")]
@@ -113,7 +113,7 @@ class TestEvaluate:
         save_image("small/b.png", photo[:16])
         status, out, error = call_cli("evaluate", "hr", "small", "--scales", "2_3", "--weights", tiny)
         assert status == 1
-        assert [line.split()[:2] for line in out.splitlines()[3:]] == [
+        assert [line.split()[:2] for line in out.splitlines()[2:]] == [
             ["hr", "x2"],
             ["hr", "x3"],
             ["small", "x2"],

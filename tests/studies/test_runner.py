@@ -8,6 +8,7 @@ import time
 import pytest
 from filelock import FileLock
 
+from studies.conftest import TINY
 from vdsrlib.errors import InputError
 from vdsrlib.studies import runner
 from vdsrlib.studies.images import study_images
@@ -63,6 +64,21 @@ class TestRuns:
         (failure,) = failures
         assert failure.startswith("2/2 2 images, seed 0: ")
         assert paths[1].name in failure
+
+    def test_skip_broken(self, tmp_path, call_cli):
+        """A damaged training image is left out where that is asked for, and named where it is not."""
+        folder = tmp_path / "images"
+        folder.mkdir()
+        for path in study_images("micro", tmp_path / "squares").training[1][:2]:
+            shutil.copy(path, folder)
+        (folder / "damaged.png").write_bytes(b"no image")
+        changes = {"values": 2, "seeds": 1, "device": "cpu", **TINY, "steps": 2, "data-path": folder}
+        typed = [word for name, value in changes.items() for word in (f"--{name.replace('_', '-')}", value)]
+        command = ("study", "depth", *typed, "--runs-path", tmp_path / "runs")
+        status, _, errors = call_cli(*command)
+        assert status == 1
+        assert "damaged.png" in errors
+        assert call_cli(*command, "--skip-broken")[::2] == (0, "")
 
     def test_runs_that_all_fail(self, conduct, tmp_path):
         (_, paths), _ = study_images("micro", tmp_path / "runs")

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from conftest import wait_until
 
 from training.runs import TINY, identical, saved_step, weights
 from training.sets import PROTOCOLS, SCALES
@@ -87,6 +88,21 @@ class TestTraining:
         (folder / name).write_bytes(content[: len(content) // 2])
         with pytest.raises(InputError, match=r"is damaged .* remove it, and it is prepared again"):
             train(name="second", store=tmp_path / "store")
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="Windows lets no one cut a mapped file short")
+    @pytest.mark.parametrize("name", ["hr", "ilr"])
+    def test_truncated_meanwhile(self, tmp_path, command, quiet, name):
+        """A sentence instead of SIGBUS without a word; the steps that were saved are there."""
+        words = command("run", steps=10**6, store=tmp_path / "store", **{"save-every": 10})
+        with subprocess.Popen(words, stderr=subprocess.PIPE, **quiet) as process:
+            wait_until(lambda: (tmp_path / "run" / "state.pt").exists())
+            (file,) = (tmp_path / "store").glob(f"*/{name}")
+            os.truncate(file, 0)
+            _, errors = process.communicate(timeout=30)
+        assert process.returncode == 2
+        assert errors.count("vdsrlib: ") >= 1
+        assert f"{file.parent} was changed while it was read; remove it, and it is prepared again." in errors
+        assert saved_step(tmp_path / "run") > 0
 
     def test_wherever_temporary_files_lie(self, tmp_path, command, quiet):
         """Neither a socket, whose path must be short, nor shared memory is needed to read ahead."""

@@ -44,13 +44,12 @@ def mean_table(scores: "pd.DataFrame") -> str:
 
 def _table(scores: "pd.DataFrame", rows: Sequence[str]) -> str:
     """Lay scores out with a column for each method, in the order in which they stand."""
-    from tabulate import tabulate
-
     text = scores.psnr.map("{:.2f}".format) + " / " + scores.ssim.map("{:.4f}".format)
     cells = text.groupby([scores[name] for name in (*rows, "method")], sort=False).first()
     table = cells.unstack("method", sort=False).reset_index()
-    heads = ["PSNR (dB) / SSIM", *rows[1:], *table.columns[len(rows) :]]
-    return tabulate(table.to_numpy().tolist(), heads, disable_numparse=True)
+    table.columns = heads = ["PSNR (dB) / SSIM", *rows[1:], *table.columns[len(rows) :]]
+    longest = table[heads[0]].str.len().max()
+    return table.to_string(index=False, justify="left", formatters={heads[0]: f"{{:<{longest}}}".format})
 
 
 def check_csv(path: str) -> None:

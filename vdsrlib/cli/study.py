@@ -26,6 +26,7 @@ def _add_options(parser: Parser) -> None:
     parser.add_argument("--validation-set", default="Set5")
     parser.add_argument("--validations", type=int, metavar="N", help="measurements of PSNR in a run")
     parser.add_argument("--runs-path", default="runs/studies", help="runs that are there are not done again")
+    parser.add_argument("--skip-broken", action="store_true", help="leave out images that cannot be read")
     parser.add_argument("--out", metavar="FILE", help="write the results as JSON")
     fields = parser.add_argument_group("changes to what all its runs share")
     for name in CHANGES:
@@ -53,7 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
         cost = f"{len(grid)} runs, {definitions.petaflops(grid):.2g} PFLOP"
         print_result(f"{study.source}: {study.claim}? {cost}")
     images = study_images(size, arguments.runs_path, arguments.data_path, arguments.validation_set)
-    done = runner.run_grid(grid, images, arguments.runs_path, arguments.device)
+    skip_broken = arguments.skip_broken
+    done = runner.run_grid(grid, images, arguments.runs_path, arguments.device, skip_broken=skip_broken)
     if is_main_process():
         if done.results:
             scores = results.score_frame(done.results)

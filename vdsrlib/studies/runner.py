@@ -57,6 +57,7 @@ class Job(NamedTuple):
         scales: to score at.
         validate_every: steps between two validations.
         folder: of the run, named after the hash of all that its record depends on.
+        skip_broken: leave out images that cannot be read.
     """
 
     title: str
@@ -67,6 +68,7 @@ class Job(NamedTuple):
     scales: tuple[float, ...]
     validate_every: int
     folder: Path
+    skip_broken: bool = False
 
 
 def run_grid(
@@ -75,6 +77,7 @@ def run_grid(
     root: str | Path = "runs/studies",
     device: str = "auto",
     processes: int = 1,
+    skip_broken: bool = False,
 ) -> Outcome:
     """Do every run of a grid that is not done yet; each run that this process does is logged.
 
@@ -86,6 +89,7 @@ def run_grid(
         root: folder of the runs.
         device: "auto", "cpu", "cuda" or "mps".
         processes: how many share the runs; the others are started here, and end with this one.
+        skip_broken: leave out training images that cannot be read, rather than fail.
 
     Returns:
         The results in the order of the grid, and a sentence for each run that failed.
@@ -96,7 +100,7 @@ def run_grid(
     if processes < 1:
         raise InputError(f"processes must be a whole number from 1 up, got {processes}")
     where = _own_device(device)
-    jobs = list_jobs(grid, images, user_path(root), where)
+    jobs = [job._replace(skip_broken=skip_broken) for job in list_jobs(grid, images, user_path(root), where)]
     with helpers(processes - 1, partial(do_jobs, jobs, where)):
         done, failures = do_jobs(jobs, where)
     results = [
@@ -181,7 +185,8 @@ def _train(job: Job, device: torch.device) -> dict[str, Any]:
                 job.folder,
                 job.images,
                 validation=Validation(job.validation, job.validate_every, job.scales),
-                options=Options(compiled=False),  # many short runs: compiling takes as long as running
+                # of many short runs, each would take as long to compile as to run
+                options=Options(skip_broken=job.skip_broken, compiled=False),
                 world=World(device),
             )
     except Diverged as error:

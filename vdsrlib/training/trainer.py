@@ -30,7 +30,7 @@ from vdsrlib.utils.distributed import World, init_distributed
 from vdsrlib.utils.hashing import hash_file, hash_files
 from vdsrlib.utils.logs import logger, mute_log
 from vdsrlib.utils.paths import user_path
-from vdsrlib.utils.signals import deferred_signals
+from vdsrlib.utils.signals import deferred_signals, explain_lost_pages
 from vdsrlib.utils.text import shorten
 
 LOG_EVERY = 10
@@ -178,6 +178,8 @@ class _Training:
         world.broadcast_from_main(self.validator.check_images)
         self.data = _load_data(self.recipe, self.images, self.world, self.options)
         with ExitStack() as stack:
+            if self.data.pixels.folder:
+                stack.enter_context(explain_lost_pages(self.data.pixels.folder))
             world.broadcast_from_main(lambda: self.open(stack))
             signals = stack.enter_context(deferred_signals())
             if self.loop(signals):

@@ -1,9 +1,12 @@
 """SIGINT, SIGTERM and SIGHUP: deferred to a safe moment, or turned into an exit that cleans up."""
 
+import ctypes
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 DEFERRED = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -51,6 +54,34 @@ def exit_cleanly(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
     else:
         raise SystemExit(128 + number)
+
+
+@contextmanager
+def explain_lost_pages(place: str | Path) -> Iterator[None]:
+    """End the program with a sentence, and status 2, where a mapped file in ``place`` is cut short meanwhile.
+
+    The system sends SIGBUS to whoever reads beyond the new end. Python's own handlers run after the read,
+    which never ends, so that this one is the C library's.
+    """
+    if not hasattr(signal, "SIGBUS"):  # Windows lets no one cut a mapped file short
+        yield
+        return
+    sentence = (
+        f"vdsrlib: {place} was changed while it was read; remove it, and it is prepared again.\n".encode()
+    )
+
+    def end(number: int) -> None:
+        os.write(2, sentence)
+        os._exit(2)
+
+    handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(end)
+    set_handler = ctypes.CDLL(None).signal
+    set_handler.argtypes, set_handler.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
+    before = set_handler(signal.SIGBUS, ctypes.cast(handler, ctypes.c_void_p))
+    try:
+        yield
+    finally:
+        set_handler(signal.SIGBUS, before)
 
 
 def _is_importing(frame: FrameType | None) -> bool:
