@@ -31,7 +31,7 @@ class EncodingOptions:
 
     Attributes:
         quality: of JPEG and lossy WebP, 1 to 100.
-        lossless: write WebP without loss, also the colours of what is transparent; JPEG is refused.
+        lossless: write WebP without loss; JPEG is refused.
         strip: leave out EXIF, XMP, IPTC and the resolution. What the samples mean, the colour profile, stays.
 
     Raises:
@@ -124,7 +124,7 @@ def write_webp(path: Path, content: Content) -> list[str]:
     more = {"icc_profile": content.icc, "exif": exif, "xmp": metadata.xmp}
     kept: dict[str, Any] = {name: value for name, value in more.items() if value}
     kept["quality"] = 100 if lossless else content.options.quality
-    path.write_bytes(_with_pillow(content.samples, "WEBP", lossless=lossless, exact=lossless, **kept))
+    path.write_bytes(_with_pillow(content.samples, "WEBP", lossless=lossless, exact=True, **kept))
     return ["IPTC"] if metadata.iptc else []
 
 
