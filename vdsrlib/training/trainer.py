@@ -153,7 +153,7 @@ class _Training:
         options: Options,
     ) -> None:
         self.recipe, self.world, self.folder, self.init, self.options = recipe, world, folder, init, options
-        self.images, self.validator = images, validator
+        self.images, self.validator, self.saved = images, validator, saved
         self.identity = {
             **recipe.model_dump(mode="json"),
             "init": init.hash if init else None,
@@ -163,7 +163,6 @@ class _Training:
         }
         if saved:
             world.broadcast_from_main(lambda: saved.check(self.identity))
-        self.saved = saved
         self.state = TrainingState(recipe, folder.weights, world.device, init)
 
     def run(self) -> Run:
@@ -221,8 +220,7 @@ class _Training:
             if recipe.reinitialise_every and state.step % recipe.reinitialise_every == 0:
                 reinitialise_dead_maps(recipe, state, self.data, world)
             # Several processes must agree where to stop; to ask at every step would cost them time.
-            asking = world.size == 1 or state.step % LOG_EVERY == 0
-            stopping = asking and world.any(bool(signals))
+            stopping = (world.size == 1 or state.step % LOG_EVERY == 0) and world.any(bool(signals))
             validating = self.validator.is_due(state)
             saving = stopping or validating or state.step % self.options.save_every == 0
             if saving or state.step % LOG_EVERY == 0:
