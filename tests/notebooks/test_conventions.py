@@ -14,9 +14,6 @@ CHAPTERS = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
 APPENDICES = sorted((NOTEBOOKS / "appendix").glob("*.ipynb"))
 SOLUTIONS = sorted((NOTEBOOKS / "solutions").glob("*.ipynb"))
 EVERY = [*CHAPTERS, *APPENDICES, *SOLUTIONS]
-OLD_MARK = "# NBVAL_CHECK_OUTPUT"
-UNCONVERTED = {path for path in EVERY if OLD_MARK in path.read_text(encoding="utf-8")}
-"""Chapters that still have the order of version 0.x; the set must be empty."""
 FOLDED = {"plumbing", "remove-cell", "remove-input", "parameters"}
 TAGS = FOLDED | {"nbval-check-output", "nbval-skip", "raises-exception", "hide-input"}
 
@@ -26,8 +23,8 @@ def name_of(path):
 
 
 def notebooks(paths):
-    """Parametrize with notebooks, less those that are not converted."""
-    return pytest.mark.parametrize("path", [path for path in paths if path not in UNCONVERTED], ids=name_of)
+    """Parametrize with notebooks."""
+    return pytest.mark.parametrize("path", paths, ids=name_of)
 
 
 def read(path):
@@ -67,12 +64,12 @@ def text_of(output):
 
 
 class TestOutputs:
-    @pytest.mark.parametrize("path", EVERY, ids=name_of)
+    @notebooks(EVERY)
     def test_are_from_one_run_in_order(self, path):
         counts = [cell.execution_count for cell in code_cells(read(path))]
         assert counts == list(range(1, len(counts) + 1))
 
-    @pytest.mark.parametrize("path", EVERY, ids=name_of)
+    @notebooks(EVERY)
     def test_hold_no_error_warning_path_or_widget_state(self, path):
         notebook = read(path)
         assert "widgets" not in notebook.metadata
@@ -108,7 +105,7 @@ class TestCells:
     @notebooks(EVERY)
     def test_plumbing_is_out_of_sight(self, path):
         for cell in code_cells(read(path)):
-            assert OLD_MARK not in cell.source
+            assert "NBVAL_CHECK_OUTPUT" not in cell.source, "nbval goes by the tag nbval-check-output"
             if "plumbing" in tags(cell) or "parameters" in tags(cell):
                 assert "remove-cell" in tags(cell)
             if re.search(r"refuse_unknown\(In\)|write_record\(|versions\(\)", cell.source):
@@ -175,11 +172,17 @@ class TestChapters:
         proofs = [cell for cell in code_cells(read(solution)) if re.search(r"^ *assert ", cell.source, re.M)]
         assert len(proofs) >= len(exercises(read(path)))
 
-    @pytest.mark.parametrize("path", [*APPENDICES, *SOLUTIONS], ids=name_of)
+    @notebooks([*APPENDICES, *SOLUTIONS])
     def test_have_appendices_and_solutions_with_titles(self, path):
         number = path.name.split("_")[0]
         title = f"# {number} · " if path in APPENDICES else f"# {int(number)} · "
         assert read(path).cells[0].source.startswith(title)
+
+
+def test_the_readme_names_every_chapter_and_appendix():
+    readme = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\(notebooks/([\w/]+)\.ipynb\)", readme))
+    assert named >= {name_of(path) for path in (*CHAPTERS, *APPENDICES)}
 
 
 @notebooks(EVERY)
