@@ -61,6 +61,7 @@ def test_the_check_cell_runs_twice(check, chapter):
         ("05", {"crop": -5}, "crop must be a whole number from 0 up, got -5"),
         ("05", {"scaling_factor": 1}, "must be above 1"),
         ("06", {"scales": 1.52}, "ambiguous"),
+        ("09", {"weights": "vdsr-rgb"}, "The paper protocol works on luma"),
         ("07", {"ground_truth_mode": "maybe"}, "ground_truth_mode must be true or false, got 'maybe'"),
         ("08", {"processes": "two"}, "processes must be a whole number from 1 up, got 'two'"),
         ("08", {"depths": 358}, "-p depths 3,5,8"),
