@@ -61,6 +61,7 @@ def size_histogram(shorter: Sequence[int], scales: Sequence[float]) -> Figure:
         axis.set_xticks(ticks, [str(tick) for tick in ticks])
         axis.set_xticks([], minor=True)
         axis.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    axes[0, 0].set_title("What each scale leaves of the images", fontsize=10)
     axes[-1, 0].set_xlabel("shorter side (pixels, log scale)")
     return figure
 
