@@ -141,6 +141,25 @@ class TestMeasurements:
             lost = upscale_file(net, tmp_path / "a.tif", tmp_path / "b.png", 3).notes
             assert "the value of missing pixels is left out" in lost
 
+    @pytest.mark.parametrize("dtype", [np.int32, np.float32])
+    @pytest.mark.parametrize("grey", [False, True])
+    def test_a_lamp_does_not_darken_the_rest(self, net, photo, dtype, grey):
+        """One bright spot took the whole range, and all else was worse than interpolated."""
+        truth = (photo[..., 1] if grey else photo).astype(dtype)
+        truth[80:84, 100:104] = 200_000
+        small = imresize(truth.astype(float), 0.5).clip(0)
+        small = small if dtype == np.float32 else np.rint(small)
+        found = upscale(net, small.astype(dtype), 2)
+        interpolated = imresize(small, 2)
+
+        def error(image):
+            return np.square((image - truth.astype(float))[4:60, 4:80]).mean() ** 0.5
+
+        assert found.dtype == dtype
+        assert error(found) < 0.9 * error(interpolated)
+        spot = np.s_[80:84, 100:104]
+        assert np.abs(found[spot] / interpolated[spot].clip(0, small.max()) - 1).max() < 0.01
+
     def test_nothing_but_holes(self, net):
         assert np.isnan(upscale(net, np.full((5, 6), np.nan), 2)).all()
 

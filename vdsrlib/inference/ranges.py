@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 SMALL = 0.25  # of their range, from which on 16-bit samples are taken as they are
+OUTLIERS = 1  # percent of measured samples at either end that may lie far from all others
 
 
 class SampleRange(NamedTuple):
@@ -46,7 +47,8 @@ def sample_range(pixels: np.ndarray, *, measured: bool = False) -> SampleRange:
             type. That of uint16 is, too, unless the samples fill less than a quarter of it: then their
             darkest is black, and their brightest white.
         measured: whether no black and white are agreed, as of elevations: the darkest and the brightest
-            sample are then taken, whatever the type. Other types than these three are always measured.
+            sample are then taken, whatever the type, but for few that would leave less than a quarter of the
+            range to all others, as a lamp or metal does. Other types than these three are always measured.
 
     >>> sample_range(np.array([[70, 4000]], np.uint16))
     SampleRange(black=70.0, span=3930.0)
@@ -60,4 +62,21 @@ def sample_range(pixels: np.ndarray, *, measured: bool = False) -> SampleRange:
     darkest, brightest = float(pixels.min()), float(pixels.max())
     if pixels.dtype == np.uint16 and not measured and brightest - darkest >= SMALL * 65_535:
         return SampleRange(0.0, 65_535.0)
+    if measured:
+        low, high = (float(end) for end in np.percentile(pixels, (OUTLIERS, 100 - OUTLIERS)))
+        if 0 < high - low < SMALL * (brightest - darkest):
+            return SampleRange(low, high - low)
     return SampleRange(darkest, brightest - darkest)
+
+
+def split_outliers(pixels: np.ndarray, known: SampleRange) -> tuple[np.ndarray, np.ndarray | None]:
+    """Clip measured samples to the range; return them with what was cut off, or None if nothing was.
+
+    >>> split_outliers(np.array([[1, 2, 900]]), SampleRange(1.0, 9.0))
+    (array([[ 1.,  2., 10.]]), array([[  0.,   0., 890.]]))
+    """
+    if float(pixels.max()) - float(pixels.min()) <= known.span:
+        return pixels, None
+    samples = pixels.astype(np.float64)
+    inside = samples.clip(known.black, known.black + known.span)
+    return inside, samples - inside

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from vdsrlib.imaging.arrays import as_image, as_samples
-from vdsrlib.imaging.colour import from_float, to_float
+from vdsrlib.imaging.colour import as_rgb, from_float, to_float
 from vdsrlib.imaging.degradation import DEGRADATIONS
 from vdsrlib.imaging.image_file import Picture, read_picture, writing
 from vdsrlib.imaging.resize import apply_separable
@@ -22,7 +22,7 @@ from vdsrlib.inference.enlarge import enlarge_tiles
 from vdsrlib.inference.missing import fill_from_nearest, fill_missing, find_missing, put_back
 from vdsrlib.inference.on_device import can_enlarge_on_device, enlarge_on_device
 from vdsrlib.inference.options import InferenceOptions
-from vdsrlib.inference.ranges import sample_range
+from vdsrlib.inference.ranges import sample_range, split_outliers
 from vdsrlib.inference.size import Shape, Size, result_shape, stretch, upscaled_shape
 from vdsrlib.models.checkpoint import Checkpoint, scale_advice
 from vdsrlib.protocol import Protocol, Score
@@ -171,14 +171,17 @@ def upscale_picture(
         notes += _changed_colours(pixels[opacity == 0])
         pixels = fill_from_nearest(pixels, opacity == 0, reach)
     known = sample_range(pixels, measured=picture.measured)
-    if opacity is None and can_enlarge_on_device(net.model, pixels):
-        sr = enlarge_on_device(net, pixels, shape, known, options)
+    inside, outliers = split_outliers(pixels, known) if picture.measured else (pixels, None)
+    if opacity is None and can_enlarge_on_device(net.model, inside):
+        sr = enlarge_on_device(net, inside, shape, known, options)
     else:
         sr = _empty(pixels, shape, net.protocol, pixels.dtype)
-        for tile in enlarge_tiles(net, pixels, opacity, shape, known, options):
+        for tile in enlarge_tiles(net, inside, opacity, shape, known, options):
             sr[tile.area] = known.from_unit(tile.image, pixels.dtype)
             if alpha is not None and tile.alpha is not None:
                 alpha[tile.area] = from_float(tile.alpha, pixels.dtype)
+    if outliers is not None:
+        _add_interpolated(sr, outliers, pixels, net.protocol)
     if missing is not None:
         put_back(sr, picture.pixels, missing)
     return dataclasses.replace(picture, pixels=sr, alpha=alpha, notes=notes)
@@ -197,11 +200,9 @@ def upscale_stages(
     """
     image, protocol = as_image(image), net.protocol
     shape = upscaled_shape(image.shape[:2], scale)
-    up = DEGRADATIONS[protocol.degradation].up
-    taps = [up(old, new).sparse(old) for old, new in zip(image.shape[:2], shape, strict=True)]
     planes, chroma = protocol.split(image)
-    chroma = None if chroma is None else apply_separable(chroma, *taps)
-    ilr = protocol.merge(apply_separable(planes, *taps), chroma)
+    chroma = None if chroma is None else _interpolate(chroma, shape, protocol)
+    ilr = protocol.merge(_interpolate(planes, shape, protocol), chroma)
     known, top = sample_range(image), np.iinfo(image.dtype).max if image.dtype.kind == "u" else 1
     sr = _empty(image, shape, protocol, np.float64)
     for tile in enlarge_tiles(net, image, None, shape, known, options or InferenceOptions()):
@@ -212,6 +213,21 @@ def upscale_stages(
 def _empty(pixels: np.ndarray, shape: Shape, protocol: Protocol, dtype: DTypeLike) -> np.ndarray:
     """Make an array for the enlargement of ``pixels``, grey or RGB as the protocol makes it."""
     return np.empty(shape if pixels.ndim == 2 and protocol.colour == "luma" else (*shape, 3), dtype)
+
+
+def _interpolate(image: np.ndarray, shape: Shape, protocol: Protocol) -> np.ndarray:
+    """Interpolate a whole float image as the protocol makes ILR."""
+    up = DEGRADATIONS[protocol.degradation].up
+    rows, cols = (up(old, new).sparse(old) for old, new in zip(image.shape[:2], shape, strict=True))
+    return apply_separable(image, rows, cols)
+
+
+def _add_interpolated(sr: np.ndarray, outliers: np.ndarray, pixels: np.ndarray, protocol: Protocol) -> None:
+    """Add to an enlargement, interpolated, what lies beyond the range that the network was given."""
+    outliers, (height, width) = outliers if sr.ndim == 2 else as_rgb(outliers), sr.shape[:2]
+    whole = sr + _interpolate(outliers, (height, width), protocol)
+    whole = whole.clip(float(pixels.min()), float(pixels.max()))
+    sr[:] = np.rint(whole) if sr.dtype.kind in "iu" else whole
 
 
 def _upscale_alpha(
