@@ -8,7 +8,7 @@ from sphinx import addnodes
 
 GLOSSARY = "docs/glossary"
 TITLES_OF_OTHERS = "docs/references"
-EVERYDAY = {"border", "step", "seed", "width"}
+EVERYDAY = {"border", "loss", "step", "seed", "width"}
 """Words that often mean something else in a sentence: no link without being asked."""
 NOT_PROSE = (
     nodes.Titular,
