@@ -7,7 +7,7 @@ import io
 import itertools
 import json
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -204,7 +204,8 @@ def _write(folder: Path, prepare: Callable[[BinaryIO, BinaryIO], Index]) -> None
         write_json(temporary / "index.json", vars(prepare(hr, ilr)))
         # Temporary folders are private; whoever may read this one's files may enter it.
         mode = (temporary / "index.json").stat().st_mode
-        temporary.chmod(0o700 | mode | (mode & 0o444) >> 2)
+        with suppress(OSError):  # network and Windows file systems refuse it
+            temporary.chmod(0o700 | mode | (mode & 0o444) >> 2)
 
 
 def _open(folder: Path, recipe: Recipe) -> Pixels:
