@@ -112,8 +112,23 @@ def _bars_are_bars(app, what, name, obj, options, lines):
     lines[:] = [line if "`" in line or ">>>" in line else line.replace("|", r"\|") for line in lines]
 
 
+plain: dict[str, list[str]] = {}
+
+
+def _keep_plain(app, what, name, obj, options, lines):
+    if what in ("attribute", "data"):
+        plain[name] = [*lines]
+
+
+def _put_plain_back(app, what, name, obj, options, lines):
+    """Napoleon takes the words before a colon for a type, which they are not in a constant's sentence."""
+    lines[:] = plain.pop(name, lines)
+
+
 def setup(app):
     """Connect what is too small for an extension of its own."""
     app.connect("build-finished", _copy_scripts)
     app.connect("source-read", _root_is_index)
-    app.connect("autodoc-process-docstring", _bars_are_bars)
+    app.connect("autodoc-process-docstring", _bars_are_bars, priority=1)
+    app.connect("autodoc-process-docstring", _keep_plain, priority=2)
+    app.connect("autodoc-process-docstring", _put_plain_back, priority=900)

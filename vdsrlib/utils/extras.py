@@ -22,7 +22,7 @@ EXTRAS = {
     "fast": ("onnx", "onnxruntime"),
     "figures": ("matplotlib",),
     "heic": ("pillow_heif",),
-    "notebooks": ("ipykernel", "ipywidgets", "jupyterlab", "nbconvert", "papermill"),
+    "notebooks": ("ipykernel", "ipywidgets", "jupyterlab", "papermill"),
     "openvino": ("onnx", "openvino"),
     "train": ("filelock", "pydantic", "tensorboard"),
 }
