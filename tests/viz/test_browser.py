@@ -107,6 +107,16 @@ def test_own_image(page, photo_file, tmp_path):
     widget.keep("own")
 
 
+def test_stand_ins(page, upscaler_page):
+    """The sliders that need no kernel."""
+    for opened in (page, upscaler_page):
+        figure = opened.locator("figure.stand-in").first
+        figure.scroll_into_view_if_needed()
+        before = figure.screenshot()
+        figure.get_by_role("slider").press("End")
+        assert figure.screenshot() != before
+
+
 def test_upscale(upscaler_page, tmp_path):
     """Choose, scale, press, look, download; then an upload that is no image, and one that is."""
     widget = Widget(upscaler_page, "scale")
