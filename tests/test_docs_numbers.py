@@ -50,6 +50,14 @@ def test_table_3_of_the_paper():
         assert row(images, f"×{scale}", found["interpolation"], told, theirs, ours) in page("reproducing")
 
 
+def test_kodak24_which_the_paper_does_not_have():
+    measured = texts("04_evaluate_kodak24")
+    assert [*measured] == [("Kodak24", scale) for scale in "234"]
+    for (images, scale), found in measured.items():
+        line = row(images, f"×{scale}", found["interpolation"], "–", "–", found["ours"])
+        assert line in page("reproducing")
+
+
 def test_the_authors_weights_are_as_near_as_the_page_says():
     found = means("04_evaluate", "04_evaluate_urban100").psnr.xs("the authors' weights", level="method")
     assert len(found) == 12
@@ -91,7 +99,7 @@ def test_table_2(rules, where):
 def test_the_shipped_weights_are_named_by_their_hash():
     lines = "\n".join(page("reproducing"))
     shipped = sorted((ROOT / "vdsrlib/weights").glob("*.safetensors"))
-    assert len(shipped) == 16
+    assert len(shipped) == 17
     for path in shipped:
         digest = record(f"training/{path.stem}")["weights"]["sha256"]
         assert f"| `{path.stem}` | `{digest[:12]}` |" in lines

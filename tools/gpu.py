@@ -24,6 +24,7 @@ from vdsrlib.training.recipes import get_recipe
 
 RATE = 0.18  # PFLOP a second of an H100 or H200 in these trainings
 BENCHMARKS = Path(__file__).parents[1] / "tests" / "benchmarks"
+MORE_IMAGES = "T91+BSD200+CID22"
 COMBINATIONS = ("2", "3", "4", "2_3", "2_4", "3_4", "2_3_4")
 
 
@@ -37,6 +38,7 @@ class Training:
         changes: to the recipe.
         init: the folder whose weights it begins with; or the name of shipped weights.
         validate_every: steps; 0: at the end alone.
+        data_path: the image sets to learn from; None for T91 and BSD200.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Training:
     changes: dict[str, Any] = field(default_factory=dict)
     init: str | None = None
     validate_every: int = 0
+    data_path: str | None = None
 
     @property
     def petaflop(self) -> float:
@@ -65,6 +68,8 @@ class Training:
             validate_every = 0
         options: dict[str, object] = {"recipe": self.recipe, **changes, "validate_every": validate_every}
         options |= {"save_every": 1000, "ckpt_path": runs / self.name}
+        if self.data_path:
+            options["data_path"] = self.data_path
         if self.init and (weights := runs / self.init / "weights.safetensors").exists():
             options["init"] = weights
         elif self.init and not rehearse:  # a rehearsal's network is too small for shipped weights
@@ -148,6 +153,10 @@ JOBS: list[Job] = [
         {"precision": "bfloat16", "steps": 99_600, "decay_steps": 24_900},
         validate_every=9960,
     ),
+    # For photographs with noise and JPEG, which is interim: trained on a CPU core.
+    Training("vdsr-photo", "photo", init="vdsr", data_path=MORE_IMAGES),
+    # What more photographs buy: the main network, trained on with CID22.
+    Training("vdsr-cid22", "best", init="vdsr", validate_every=16_000, data_path=MORE_IMAGES),
     # RGB, which is interim: trained on two CPU cores.
     Training("vdsr-rgb", "best", {"protocol": "replication"}),
     *_table_2("replication", steps=24_000),

@@ -4,6 +4,7 @@ from .errors import InputError as InputError
 from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.score import score as score
 from .imaging.resize import imresize as imresize
+from .inference.choice import choose_weights as choose_weights
 from .inference.upscale import upscale as upscale
 from .inference.upscale import upscale_file as upscale_file
 from .models.checkpoint import load as load

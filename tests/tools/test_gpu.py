@@ -16,13 +16,14 @@ from vdsrlib.training.recipes import get_recipe
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 import gpu
 
+SETS = {"T91": "coffee.png", "BSD200": "chelsea.png", "CID22": "rocket.jpg", "Set5": "astronaut.png"}
 TRAININGS = [job for job in gpu.JOBS if isinstance(job, gpu.Training)]
 
 
 @pytest.fixture
 def sets(tmp_path, monkeypatch):
     """Sets of one small image each, under VDSR_DATA."""
-    for name, photograph in (("T91", "coffee.png"), ("BSD200", "chelsea.png"), ("Set5", "astronaut.png")):
+    for name, photograph in SETS.items():
         save_image(tmp_path / "data" / name / "a.png", read_image(embedded([photograph])[0])[:96, :96])
     monkeypatch.setenv("VDSR_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("VDSR_DEVICE", "cpu")
@@ -40,6 +41,7 @@ def test_every_training_is_a_right_command(job, rehearse, tmp_path):
     wanted = get_recipe(job.recipe, **job.changes)
     assert recipe.steps == (max(2, wanted.steps // 1000) if rehearse else wanted.steps)
     assert rehearse or recipe == wanted
+    assert arguments.data_path == job.data_path
 
 
 def test_jobs_have_names_of_their_own_and_begin_with_jobs_before_them():
@@ -70,6 +72,15 @@ def test_what_is_not_done_when_the_time_is_up_is_resumed(sets, capfd):
     assert f"{name}: the time is up" in printed
     assert "not begun: paper-2" in printed
     assert not (runs / name / "run.json").exists()
+
+
+def test_a_network_for_photographs_learns_from_all_sets(sets):
+    runs = sets / "runs"
+    assert gpu.main([str(runs), "vdsr-photo", "vdsr-cid22", "--rehearse"]) == 0
+    for name, damage in {"vdsr-photo": "photo", "vdsr-cid22": "none"}.items():
+        record = json.loads((runs / name / "run.json").read_text())
+        assert record["data"] == "T91+BSD200+CID22, 3 images"
+        assert record["recipe"]["damage"] == damage
 
 
 def test_an_unknown_job_is_named(tmp_path, capsys):

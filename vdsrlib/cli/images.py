@@ -12,7 +12,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -25,6 +26,7 @@ from vdsrlib.imaging.encoding import EncodingOptions
 from vdsrlib.imaging.formats import TooLarge, check_target
 from vdsrlib.imaging.image_file import plain_pixels, read_picture, write_picture
 from vdsrlib.inference.backends import prepare
+from vdsrlib.inference.choice import choose_weights
 from vdsrlib.inference.folder import Job
 from vdsrlib.inference.options import InferenceOptions, Progress
 from vdsrlib.inference.upscale import upscale_file
@@ -87,14 +89,35 @@ class Outcome:
 
 def load_network(arguments: argparse.Namespace) -> Checkpoint:
     """Load the network; refuse a backend or a precision before any work."""
-    device = choose_device(arguments.device)
-    if device == torch.device("cuda") and process_count() > 1:  # each of torchrun's takes a GPU of its own
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-    net = checkpoint.load(arguments.weights, device)
+    net = checkpoint.load(arguments.weights, _device(arguments.device))
     if arguments.ground_truth and arguments.precision == "auto":
         arguments.precision = "float32"  # in which scores are computed
     prepare(net.model, arguments.backend, arguments.precision, net.protocol)
     return net
+
+
+def _device(name: str) -> torch.device:
+    device = choose_device(name)
+    if device == torch.device("cuda") and process_count() > 1:  # each of torchrun's takes a GPU of its own
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    return device
+
+
+def _choose_network(
+    arguments: argparse.Namespace, net: Checkpoint, source: Path
+) -> tuple[Checkpoint, tuple[str, ...]]:
+    """Return the network for an image, and a note where it is not the usual one."""
+    if arguments.weights:
+        return net, ()
+    weights, reason = choose_weights(source, arguments.scale, arguments.max_megapixels * 10**6)
+    if not reason:
+        return net, ()
+    return _load_shipped(weights, arguments.device), (f"by {weights} ({reason})",)
+
+
+@lru_cache(maxsize=1)
+def _load_shipped(weights: str, device: str) -> Checkpoint:
+    return checkpoint.load(weights, _device(device))
 
 
 def upscale_image(
@@ -132,8 +155,9 @@ def upscale_image(
 def _from_file(
     arguments: argparse.Namespace, net: Checkpoint, job: Job, options: InferenceOptions
 ) -> tuple[tuple[int, int], tuple[str, ...], dict[str, Any]]:
+    chosen, why = _choose_network(arguments, net, job[0])
     picture = upscale_file(
-        net,
+        chosen,
         *job,
         arguments.scale,
         size=arguments.size or arguments.fit,
@@ -142,7 +166,7 @@ def _from_file(
         replace=arguments.force,
     )
     height, width = picture.pixels.shape[:2]
-    return (width, height), picture.notes, {}
+    return (width, height), (*why, *picture.notes), {}
 
 
 def _from_ground_truth(

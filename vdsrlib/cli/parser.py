@@ -43,12 +43,12 @@ def add_device(parser: Parser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
 
 
-def add_weights(parser: argparse._ActionsContainer) -> None:
-    """Add ``--weights``."""
+def add_weights(parser: argparse._ActionsContainer, default: str = "vdsr") -> None:
+    """Add ``--weights``; ``default`` says in the help what is taken without it."""
     parser.add_argument(
         "--weights",
         metavar="NAME",
-        help="shipped weights (vdsr, vdsr-rgb, ...), a file, or the authors' .mat; default: vdsr",
+        help=f"shipped weights (vdsr, vdsr-rgb, ...), a file, or the authors' .mat; default: {default}",
     )
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vdsrlib.cli.console import ImageProgress, is_main_process, print_problem, print_result
@@ -37,13 +38,15 @@ def _add_options(parser: Parser) -> None:
     from vdsrlib.inference.tiling import MEMORY
 
     add_device(parser)
-    add_weights(parser)
+    add_weights(parser, "vdsr; vdsr-photo for JPEGs below a quality of 90, noisy images, and scale 1")
     parser.add_argument("input", metavar="IN", type=user_path, help="an image, or a folder of images")
     parser.add_argument(
         "output", metavar="OUT", type=user_path, help="the result, such as big.png, or a folder"
     )
     size = parser.add_mutually_exclusive_group(required=True)
-    size.add_argument("--scale", type=with_message(parse_scale), help="any number above 1, up to 8")
+    parse = partial(parse_scale, one=True)
+    text = "any number above 1, up to 8; at 1 a photograph is cleaned, and keeps its size"
+    size.add_argument("--scale", type=with_message(parse), help=text)
     size.add_argument(
         "--size",
         type=with_message(parse_size),
@@ -115,8 +118,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Enlarge an image or a folder; print a line for each image, and the failures at the end."""
     from vdsrlib.imaging.encoding import EncodingOptions
 
-    if arguments.ground_truth and not arguments.scale:
-        raise InputError("--ground-truth needs --scale: it says how HR is degraded")
+    if arguments.ground_truth and not (arguments.scale and arguments.scale > 1):
+        raise InputError("--ground-truth needs --scale, above 1: it says how HR is degraded")
     if arguments.ground_truth and (arguments.wrap or arguments.alpha == "separate"):
         raise InputError("--ground-truth scores an opaque image with borders; leave out --alpha and --wrap")
     EncodingOptions(arguments.quality)  # refuses a wrong one before the work

@@ -4,6 +4,7 @@ The entropy coding of a JPEG loses nothing, so it is left out. Chroma is not tre
 """
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -48,6 +49,18 @@ def quantisation_table(quality: int) -> np.ndarray:
     """
     percent = 5000 // quality if quality < 50 else 200 - 2 * quality
     return np.clip((LUMINANCE * percent + 50) // 100, 1, 255)
+
+
+def estimate_quality(table: Sequence[int] | np.ndarray) -> int:
+    """Estimate the quality from 1 to 100 whose steps for luma are, in sum, nearest to those of a file.
+
+    Cameras have tables of their own, so that this is a comparison, not what the camera calls it.
+
+    >>> estimate_quality(quantisation_table(85))
+    85
+    """
+    sums = _tables()[1:].sum((1, 2)).numpy()
+    return int(np.abs(sums - np.sum(table)).argmin()) + 1
 
 
 def compress(planes: Tensor, quality: Tensor, phase: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ def result_shape(shape: Shape, scale: float | None, size: Size | None, fit: bool
 
     Args:
         shape: height and width of the image.
-        scale: above 1 and up to 8; each side becomes ceil(side * scale).
+        scale: above 1 and up to 8; each side becomes ceil(side * scale). At 1, the image keeps its size.
         size: height and width of the result, instead of a scale; where one is None, the image keeps its
             proportions.
         fit: whether the image keeps its proportions and ``size`` is the largest that it may become.
@@ -34,7 +34,9 @@ def result_shape(shape: Shape, scale: float | None, size: Size | None, fit: bool
     if (scale is None) == (size is None):
         raise InputError("give a scale, or the size of the result: one of them")
     if size is None:
-        result = upscaled_shape(shape, parse_scale(scale))
+        if (factor := parse_scale(scale, one=True)) == 1:
+            return shape
+        result = upscaled_shape(shape, factor)
     elif fit or None in size:
         factor = min(new / old for new, old in zip(size, shape, strict=True) if new is not None)
         height, width = (math.floor(side * factor + 0.5) for side in shape)

@@ -24,7 +24,7 @@ from vdsrlib.inference.on_device import can_enlarge_on_device, enlarge_on_device
 from vdsrlib.inference.options import InferenceOptions
 from vdsrlib.inference.ranges import sample_range, split_outliers
 from vdsrlib.inference.size import Shape, Size, result_shape, stretch, upscaled_shape
-from vdsrlib.models.checkpoint import Checkpoint, scale_advice
+from vdsrlib.models.checkpoint import Checkpoint, check_scale, scale_advice
 from vdsrlib.protocol import Protocol, Score
 
 
@@ -64,7 +64,7 @@ def upscale(
         image: uint8, uint16 or floating in [0, 1]; H x W, H x W x 3 or H x W x 4, with straight alpha. An
             image of Pillow, and other types whose samples are certain, are converted, see ``as_image``. Any
             other numbers, such as elevations or floats in [0, 255], keep type and range, and NaN its place.
-        scale: above 1 and up to 8; each side becomes ceil(side * scale).
+        scale: above 1 and up to 8; each side becomes ceil(side * scale). At 1, vdsr-photo cleans the image.
         size: height and width of the result, instead of a scale; None for a side that follows the other.
         fit: whether the image keeps its proportions, and ``size`` is the largest that it may become.
         options: backend, precision, memory; transparency, and borders that wrap.
@@ -80,6 +80,7 @@ def upscale(
     >>> upscale(load(), small, scale=2.5).shape
     (50, 75, 3)
     """
+    check_scale(net, scale)
     pixels, alpha, measured = as_samples(image)
     shape = result_shape(pixels.shape[:2], scale, size, fit)
     result = upscale_picture(net, Picture(pixels, alpha, measured=measured), shape, options)
@@ -106,7 +107,7 @@ def upscale_file(
         net: from ``vdsrlib.load``.
         source: an image file.
         target: the name to write, in any of ``formats.FORMATS``.
-        scale: above 1 and up to 8; each side becomes ceil(side * scale).
+        scale: above 1 and up to 8; each side becomes ceil(side * scale). At 1, vdsr-photo cleans the image.
         size: height and width of the result, instead of a scale; None for a side that follows the other.
         fit: whether the image keeps its proportions, and ``size`` is the largest that it may become.
         options: backend, precision, memory, and the most pixels; transparency, and borders that wrap; how the
@@ -120,6 +121,7 @@ def upscale_file(
     Raises:
         InputError: of the source, the target, or the size, before the long work begins.
     """
+    check_scale(net, scale)
     options = options or InferenceOptions()
     picture = read_picture(source, options.max_pixels, measurements=True)
     old = picture.pixels.shape[:2]

@@ -72,6 +72,17 @@ def shipped_weights() -> list[Path]:
     return sorted(WEIGHTS.glob("*.safetensors"))
 
 
+def check_scale(net: Checkpoint, scale: float | None) -> None:
+    """Raise InputError where an image is to keep its size, and the network has not learnt to clean it.
+
+    >>> check_scale(load("vdsr", "cpu"), 1)
+    Traceback (most recent call last):
+    vdsrlib.errors.InputError: scale must be above 1 for vdsr.safetensors, got 1; vdsr-photo cleans at scale 1
+    """
+    if scale == 1 and min(net.info["scales"]) > 1:
+        raise InputError(f"scale must be above 1 for {net.file}, got 1; vdsr-photo cleans at scale 1")
+
+
 def scale_advice(net: Checkpoint, scale: float) -> str | None:
     """Say that a scale is outside those a network was trained for, and which shipped weights fit it.
 
@@ -90,7 +101,9 @@ def scale_advice(net: Checkpoint, scale: float) -> str | None:
     fitting = [
         (len(info["scales"]), name)
         for name, info in known
-        if info["protocol"] == net.info["protocol"] and min(info["scales"]) <= scale <= max(info["scales"])
+        if info["protocol"] == net.info["protocol"]
+        and info["recipe"].get("damage", "none") == "none"  # the others are for photographs with faults
+        and min(info["scales"]) <= scale <= max(info["scales"])
     ]
     advice = f"{max(fitting)[1]} fits" if fitting else "interpolation may be better"
     trained = f"x{low:g}" if low == high else f"x{low:g} to x{high:g}"
@@ -126,7 +139,7 @@ def load(name_or_path: str | Path | None = None, device: torch.device | str = "a
     """Load weights: shipped ones by name, a safetensors file of this project, or the authors' ``.mat``.
 
     Args:
-        name_or_path: "vdsr", "vdsr-rgb", "paper-2_3" or another of ``shipped_weights``; or a file, which
+        name_or_path: "vdsr", "vdsr-photo", "paper-2_3" or another of ``shipped_weights``; or a file, which
             comes first where both are there. None is "vdsr".
         device: where the network is put; "auto" as in ``choose_device``.
 

@@ -63,7 +63,8 @@ def parse_scale(value: Any, *, one: bool = False) -> float:
     if one and scale == 1 and not isinstance(value, bool):
         return scale
     if isinstance(value, bool) or not (math.isfinite(scale) and 1 < scale <= LARGEST_SCALE):
-        raise InputError(f"scale must be above 1 and at most {LARGEST_SCALE}, got {value}")
+        cleaning = "; only vdsr upscale takes 1, with weights that clean (vdsr-photo)" if scale == 1 else ""
+        raise InputError(f"scale must be above 1 and at most {LARGEST_SCALE}, got {value}{cleaning}")
     return scale
 
 
