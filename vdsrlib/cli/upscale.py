@@ -33,9 +33,7 @@ def add_parser(commands: Commands) -> None:
 
 def _add_options(parser: Parser) -> None:
     from vdsrlib.imaging.formats import MAX_PIXELS
-    from vdsrlib.inference.backends import BACKENDS, PRECISIONS
     from vdsrlib.inference.options import ALPHA
-    from vdsrlib.inference.tiling import MEMORY
 
     add_device(parser)
     add_weights(parser, "vdsr; vdsr-photo for JPEGs below a quality of 90, noisy images, and scale 1")
@@ -43,19 +41,7 @@ def _add_options(parser: Parser) -> None:
     parser.add_argument(
         "output", metavar="OUT", type=user_path, help="the result, such as big.png, or a folder"
     )
-    size = parser.add_mutually_exclusive_group(required=True)
-    parse = partial(parse_scale, one=True)
-    text = "any number above 1, up to 8; at 1 a photograph is cleaned, and keeps its size"
-    size.add_argument("--scale", type=with_message(parse), help=text)
-    size.add_argument(
-        "--size",
-        type=with_message(parse_size),
-        metavar="WxH",
-        help="pixels of the result; Wx or xH keeps the proportions",
-    )
-    size.add_argument(
-        "--fit", type=with_message(parse_size), metavar="WxH", help="the largest size within these pixels"
-    )
+    _add_size_options(parser)
     parser.add_argument(
         "--ground-truth",
         action="store_true",
@@ -69,15 +55,7 @@ def _add_options(parser: Parser) -> None:
         help="leave results that exist; several commands may then share a folder",
     )
     parser.add_argument("--json", action="store_true", help="print a JSON object for each image")
-    parser.add_argument("--backend", default="auto", help=f"auto, {', '.join(BACKENDS)}")
-    parser.add_argument("--precision", default="auto", help=f"auto, {', '.join(PRECISIONS)}")
-    parser.add_argument(
-        "--memory",
-        type=whole_number,
-        default=MEMORY >> 20,
-        metavar="MIB",
-        help="memory for the network's work on a tile; default: %(default)s",
-    )
+    _add_speed_options(parser)
     parser.add_argument(
         "--max-megapixels",
         type=whole_number,
@@ -85,13 +63,7 @@ def _add_options(parser: Parser) -> None:
         metavar="N",
         help="refuse larger images, read or made; default: %(default)s",
     )
-    parser.add_argument(
-        "--quality", type=whole_number, default=95, metavar="N", help="of JPEG and WebP; default: %(default)s"
-    )
-    parser.add_argument("--lossless", action="store_true", help="write WebP without loss")
-    parser.add_argument(
-        "--strip", action="store_true", help="leave out EXIF, XMP, IPTC and the resolution of the file"
-    )
+    _add_format_options(parser)
     parser.add_argument(
         "--alpha",
         choices=ALPHA,
@@ -101,6 +73,47 @@ def _add_options(parser: Parser) -> None:
     )
     parser.add_argument("--wrap", action="store_true", help="a tileable texture: its opposite borders meet")
     _add_folder_options(parser)
+
+
+def _add_size_options(parser: Parser) -> None:
+    size = parser.add_mutually_exclusive_group(required=True)
+    parse = partial(parse_scale, one=True)
+    text = "any number above 1, up to 8; at 1 a photograph is cleaned, and keeps its size"
+    size.add_argument("--scale", type=with_message(parse), help=text)
+    size.add_argument(
+        "--size",
+        type=with_message(parse_size),
+        metavar="WxH",
+        help="pixels of the result; Wx or xH keeps the proportions",
+    )
+    size.add_argument(
+        "--fit", type=with_message(parse_size), metavar="WxH", help="the largest size within these pixels"
+    )
+
+
+def _add_speed_options(parser: Parser) -> None:
+    from vdsrlib.inference.backends import BACKENDS, PRECISIONS
+    from vdsrlib.inference.tiling import MEMORY
+
+    parser.add_argument("--backend", default="auto", help=f"auto, {', '.join(BACKENDS)}")
+    parser.add_argument("--precision", default="auto", help=f"auto, {', '.join(PRECISIONS)}")
+    parser.add_argument(
+        "--memory",
+        type=whole_number,
+        default=MEMORY >> 20,
+        metavar="MIB",
+        help="memory for the network's work on a tile; default: %(default)s",
+    )
+
+
+def _add_format_options(parser: Parser) -> None:
+    parser.add_argument(
+        "--quality", type=whole_number, default=95, metavar="N", help="of JPEG and WebP; default: %(default)s"
+    )
+    parser.add_argument("--lossless", action="store_true", help="write WebP without loss")
+    parser.add_argument(
+        "--strip", action="store_true", help="leave out EXIF, XMP, IPTC and the resolution of the file"
+    )
 
 
 def _add_folder_options(parser: Parser) -> None:
