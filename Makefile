@@ -55,7 +55,7 @@ test: .venv/installed
 	VDSR_DATA= $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --nbval-lax --nbval-current-env runs/nbval
 
 test-hard: .venv/installed
-	$(BIN)/python -m pytest -m hard tests/hard
+	$(BIN)/python -m pytest -m hard tests/hard tests/notebooks
 
 lab: .venv/installed
 	$(BIN)/jupyter lab notebooks

@@ -95,8 +95,9 @@ def test_one_sentence_says_what_is_wrong(fields, sentence):
 
 
 def test_numbers_written_as_text():
-    """YAML reads 1e-3 as text."""
+    """YAML reads 1e-3 as text, and papermill's ``-r`` passes any number as text."""
     assert TINY.replace(learning_rate="1e-3") == TINY
+    assert TINY.replace(steps=str(TINY.steps)) == TINY
 
 
 def test_a_recipe_is_a_value():

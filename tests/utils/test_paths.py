@@ -5,13 +5,14 @@ import json
 import pytest
 
 import vdsrlib
+from vdsrlib.errors import InputError
 from vdsrlib.imaging.image_file import read_image, save_image
 from vdsrlib.training.recipes import get_recipe
 from vdsrlib.training.trainer import Options, train
 from vdsrlib.training.validation import Validation
 from vdsrlib.utils.atomic import atomic_files, atomic_folder, check_writable, write_json
 from vdsrlib.utils.hashing import hash_file
-from vdsrlib.utils.paths import user_path
+from vdsrlib.utils.paths import output_folder, user_path
 
 
 @pytest.fixture
@@ -29,6 +30,19 @@ def home(tmp_path, monkeypatch):
 
 def test_nobodys_home_is_left_as_it_is(home):
     assert str(user_path("~no-such-user/a")) == "~no-such-user/a"
+
+
+def test_a_name_of_digits_is_a_name(home):
+    assert str(user_path(2024)) == "2024"
+
+
+def test_a_folder_for_results_may_be_new_but_not_a_file(home):
+    (home / "notes.txt").touch()
+    assert output_folder("~/new/deeper", "run_path") == home / "new/deeper"
+    for name in ("~/notes.txt", "~/notes.txt/deeper"):
+        with pytest.raises(InputError, match=r"^run_path must be a folder, got .*notes.txt is a file$"):
+            output_folder(name, "run_path")
+    assert [path.name for path in home.iterdir()] == ["notes.txt"]
 
 
 def test_files(home, photo):

@@ -63,7 +63,7 @@ def data_root(data_path: str | Path | None = None) -> Path | None:
     if data_path:
         if root and _set_folders(root, data_path):
             return root
-        named = root / data_path if root else None
+        named = root / str(data_path) if root else None
         root, source = user_path(data_path), "data_path"
         if named and not os.path.exists(root) and os.path.isdir(named):  # noqa: PTH110, PTH112  never raise
             root = named
@@ -189,7 +189,7 @@ def benchmark_images(name: str = "Set5", data_path: str | Path | None = None) ->
     Raises:
         InputError: the name is neither a folder there nor one of ``ALL_TEST_SETS``.
     """
-    root = data_root(data_path)
+    root, name = data_root(data_path), str(name)
     for folder in (root, _variable()):
         if folder and name and os.path.isdir(folder / name):  # noqa: PTH112  which never raises
             return name, list_images(folder / name)

@@ -261,7 +261,8 @@ def build_grid(
     given = {key: value for key, value in changes.items() if value is not None}
     shared = base.recipe.replace(**given)  # which checks the values
     if "steps" in given:
-        shared = with_steps(base.recipe, given.pop("steps")).replace(**given)
+        del given["steps"]
+        shared = with_steps(base.recipe, shared.steps).replace(**given)
     runs = dict.fromkeys(run for value in wanted for run in study.vary(shared, value))
     return tuple(
         replace(run, recipe=run.recipe.replace(seed=seed), validations=validations, scales=base.scales)

@@ -27,7 +27,12 @@ def _no_truth_value(value: Any) -> Any:
     return value
 
 
-Whole = Annotated[int, Field(strict=True)]
+def _whole_from_text(value: Any) -> Any:
+    """Read 3 from ``"3"``, as papermill's ``-r`` passes it; what is no whole number stays as it is."""
+    return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
+
+
+Whole = Annotated[int, Field(strict=True), BeforeValidator(_whole_from_text)]
 Real = Annotated[float, BeforeValidator(_no_truth_value)]
 ProtocolName = Annotated[str, AfterValidator(lambda name: get_protocol(name).name)]
 Scales = Annotated[tuple[float, ...], BeforeValidator(partial(parse_scales, one=True))]

@@ -8,6 +8,7 @@ from typing import Any
 from vdsrlib.errors import InputError, explain_read_error
 from vdsrlib.training.recipe import Recipe
 from vdsrlib.utils.parsing import lookup
+from vdsrlib.utils.paths import user_path
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -118,7 +119,7 @@ def get_recipe(name_or_file: str | Path, **changes: Any) -> Recipe:
     >>> get_recipe("best", steps=1000).steps
     1000
     """
-    path = Path(name_or_file)
+    path = user_path(name_or_file)
     known = path.suffix not in (".toml", ".json")
     recipe = lookup(RECIPES, str(name_or_file), "recipe") if known else _read_recipe(path)
     return recipe.replace(**{name: value for name, value in changes.items() if value is not None})

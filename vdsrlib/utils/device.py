@@ -36,6 +36,7 @@ def choose_device(name: str | torch.device = "auto") -> torch.device:
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
     }
+    name = str(name)  # papermill makes a number of 0
     kind = name.split(":")[0]
     if kind not in available:
         raise unknown("device", name, DEVICES)
