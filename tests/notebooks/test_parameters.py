@@ -34,7 +34,7 @@ RATE = [-1, "fast", math.nan, True], ["1e-3", 0.5]
 FLAG = ["maybe", 2], ["no", "0", 1, True]
 FOLDER = ["notes.txt", "notes.txt/deeper"], ["~/my results", Path("some where"), 2024]
 IMAGE = ["nowhere.png", "notes.txt", "my sets", 5], ["~/my photo.png", Path("my photo.png")]
-NET = "my net.safetensors"
+NET, PHOTO_NET = "my net.safetensors", "my photo net.safetensors"
 WEIGHTS = ["nowhere.safetensors", "notes.txt", "vdrs", 5], [f"~/{NET}", Path(NET)]
 DATA = ["nowhere", "notes.txt", 5], ["~/my sets", Path("my sets")]
 
@@ -101,6 +101,7 @@ VALUES = {
     "validation_set": (["Set6", 5, ""], ["Set14"]),
     "08 validation_set": (["Set6", 5, ""], ["Set5"]),
     "weights": (WEIGHTS[0], [*WEIGHTS[1], "vdsr"]),
+    "10 weights": ([*WEIGHTS[0], "vdsr", "vdsr-rgb", f"~/{NET}"], ["vdsr-photo", PHOTO_NET]),
     "width": ([0, *WHOLE[0]], [3, "3"]),
 }
 
@@ -160,8 +161,9 @@ def files(tmp_path_factory):
     for name in ("my photo", "my sets/1", "my sets/2", "my sets/3", "my sets/Set5/photo"):
         save_image(folder / f"{name}.png", photograph)
     demo = get_recipe("demo")
-    info = {"protocol": "paper", "scales": [2, 3], "recipe": "test", "data": "-"}
-    checkpoint.save(folder / "my net.safetensors", build_network(demo), info)
+    info = {"protocol": "paper", "recipe": {}, "data": "-"}
+    for name, scales in {NET: [2, 3], PHOTO_NET: [1, 2, 3]}.items():
+        checkpoint.save(folder / name, build_network(demo), {**info, "scales": scales})
     (folder / "my recipe.toml").write_text("depth = 4\n")
     (folder / "notes.txt").write_text("mine")
     (folder / "notes.json").write_text("[]")
@@ -243,11 +245,10 @@ WHOLE_CHAPTERS = {
         "seeds": "1", "depths": "'2,3'", "rates": "0.1", "rules": "'none,value:1e-4'",
         "combinations": "'2,2_3'", "counts": "[2, 3]", "lengths": "'3,6'", "changes": "loss=mse",
         "steps": "'6'", "width": "3", "patch_size": "16", "batch_size": "2", "data_path": "~/my sets",
-        "validation_set": "Set14",
-        "processes": "'1'", "runs_path": "~/my studies", "device": "cpu",
+        "validation_set": "Set14", "processes": "'1'", "runs_path": "~/my studies", "device": "cpu",
     },
     "10": {
-        "image": "~/my photo.png", "quality": "'75'", "weights": "~/my net.safetensors",
+        "image": "~/my photo.png", "quality": "'75'", "weights": f"~/{PHOTO_NET}",
         "benchmarks": "'Set5,Set14'", "scales": "'3_4'", "side": "'96'", "data_path": "~/my sets",
         "device": "cpu", "run_path": "2024",
     },
