@@ -19,7 +19,7 @@ def check(tmp_path, monkeypatch, make_model):
     """Run a chapter's first cells, up to the one that checks the parameters, which runs twice; its names."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VDSR_DATA", "")
-    info = {"protocol": "paper", "scales": [2, 3], "recipe": "test", "data": "-"}
+    info = {"protocol": "paper", "scales": [1, 2, 3], "recipe": "test", "data": "-"}
     checkpoint.save("w.safetensors", make_model(), info)
 
     def run(chapter, **parameters):
