@@ -17,6 +17,7 @@ from vdsrlib.evaluation.frames import mean_scores
 from vdsrlib.models.checkpoint import DEFAULT, WEIGHTS, load
 from vdsrlib.records import stored_record as stored
 from vdsrlib.records import stored_scores
+from vdsrlib.training.recipes import get_recipe
 from vdsrlib.utils.hashing import hash_file
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -79,16 +80,26 @@ def papermill(tmp_path):
         ("-y|scales: [2, 3]", [2, 3]),
     ],
 )
-def test_papermill_scales_mean_what_was_typed(papermill, tmp_path, spelling, scales):
-    """The executed notebook goes to stdout where no output file is named."""
+def test_papermill_scales_mean_what_was_typed(papermill, spelling, scales):
+    """The notebook goes to stdout where no output file is named."""
     typed = spelling.split("|") if "|" in spelling else spelling.split()
-    run = papermill("03_train.ipynb", *typed, *TINY)
+    prepared = papermill("03_train.ipynb", "--prepare-only", *typed)
+    assert prepared.returncode == 0, prepared.stderr[-2000:]
+    given = {}
+    for cell in code_cells(nbformat.reads(prepared.stdout, 4)):
+        if {"parameters", "injected-parameters"} & {*cell.metadata.tags}:
+            exec(cell.source, given)
+    assert list(get_recipe(given["recipe"], scales=given["scales"]).scales) == scales
+
+
+def test_papermill_trains_for_the_scales_that_were_typed(papermill, tmp_path):
+    run = papermill("03_train.ipynb", "-p", "scales", "2_3", *TINY)
     assert run.returncode == 0, run.stderr[-2000:]
     executed = nbformat.reads(run.stdout, 4)
     printed = [text_of(output) for cell in code_cells(executed) for output in cell.outputs]
-    assert f"scales: {', '.join(f'{scale:g}' for scale in scales)}\n" in printed
+    assert "scales: 2, 3\n" in printed
     record = json.loads((tmp_path / "runs/03_train/checkpoints/run.json").read_text())
-    assert record["scales"] == scales
+    assert record["scales"] == [2, 3]
     assert record["recipe"]["steps"] == 2
 
 
