@@ -5,6 +5,7 @@ python tools/book.py runs/tutorial    those that a run left there take their pla
 """
 
 import argparse
+import importlib
 import pkgutil
 import shutil
 import sys
@@ -69,7 +70,7 @@ def write_reference(folder: Path) -> None:
 
 def modules(name: str) -> Iterator[str]:
     """List a module, and those in it."""
-    module = __import__(name, fromlist=["_"])
+    module = importlib.import_module(name)
     yield name
     for inner in pkgutil.iter_modules(getattr(module, "__path__", ())):
         yield f"{name}.{inner.name}"

@@ -51,10 +51,10 @@ def embedded(names: Sequence[str]) -> list[Path]:
 def data_root(data_path: str | Path | None = None) -> Path | None:
     """Find the folder of data sets: ``data_path``, else the variable VDSR_DATA, else None.
 
-    A ``data_path`` that is no folder may name a set in the folder that VDSR_DATA names, or several sets, such
-    as T91+BSD200+CID22: their folder is then the answer. A relative VDSR_DATA
-    counts from the current folder. If nothing is there, it counts from the folder of the shell that started
-    the program, which the kernel of a notebook has left; the variable PWD names it.
+    A ``data_path`` that is no folder may name a set in the folder that VDSR_DATA names. It may also name
+    several sets, such as T91+BSD200+CID22, and their folder is then returned. A relative VDSR_DATA counts
+    from the current folder. If nothing is there, it counts from the folder of the shell that started the
+    program, which the kernel of a notebook has left; the variable PWD names it.
 
     Raises:
         InputError: the folder does not exist, or cannot be reached.

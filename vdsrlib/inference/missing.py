@@ -24,7 +24,7 @@ def find_missing(pixels: np.ndarray, nodata: float | None) -> np.ndarray | None:
 
 
 def fill_missing(pixels: np.ndarray, missing: np.ndarray, reach: int) -> np.ndarray:
-    """Copy pixels, and give missing ones the nearest value; beyond ``reach`` of the others, any."""
+    """Copy pixels, and give missing ones the nearest value; farther away than ``reach``, any value."""
     pixels = pixels.copy()
     pixels[missing] = 0 if missing.all() else pixels[~missing][0]
     return fill_from_nearest(pixels, missing, reach)
@@ -42,10 +42,10 @@ def put_back(result: np.ndarray, pixels: np.ndarray, missing: np.ndarray) -> Non
 
 
 def fill_from_nearest(pixels: np.ndarray, hidden: np.ndarray, reach: int) -> np.ndarray:
-    """Give hidden pixels the nearest value that is not, lest their own is mixed into their neighbours.
+    """Give each hidden pixel the value of the nearest visible one.
 
-    The result is a copy, right within ``reach`` of the other pixels. It is computed in tiles, since the work
-    on a pixel takes 40 bytes.
+    Interpolation would mix the hidden values into their neighbours. The result is a copy, which is right
+    within ``reach`` of the visible pixels. It is computed in tiles, since the work takes 40 bytes a pixel.
     """
     if not hidden.any() or hidden.all():
         return pixels
